@@ -1,0 +1,54 @@
+# The two commands to know: make demo, make test. Each does all its own set-up.
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup docker image unit lint format types matrix bench-startup clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: setup ## watch an agent fix a real bug in a real container; no key needed
+	@if scripts/ensure-docker && scripts/ensure-image; then \
+		exec .venv/bin/agentkit demo; \
+	else \
+		echo '==> No Docker sandbox (the reason is above): going on with the local one, without isolation.' >&2; \
+		exec .venv/bin/agentkit demo --sandbox local; \
+	fi
+
+test: setup ## style, types and all tests, those with containers too
+	@if ! { scripts/ensure-docker && scripts/ensure-image; }; then \
+		[ "$$AGENTKIT_REQUIRE_DOCKER" != 1 ] || exit 1; \
+		echo '==> No Docker (the reason is above): tests that need it are skipped.' >&2; \
+	fi
+	@scripts/test
+
+setup: ## .venv with the package and all tools
+	@scripts/setup-venv
+
+docker: setup ## a Docker engine that answers, installed where we may
+	@scripts/ensure-docker
+
+image: docker ## the sandbox's base image
+	@scripts/ensure-image
+
+unit: setup ## tests that need no Docker
+	@scripts/test -n auto -m 'not docker'
+
+matrix: ## tests that need no Docker, on every supported Python found here
+	@scripts/test-matrix
+
+lint: setup ## style
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+format: setup ## put the style right where that is mechanical
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+types: setup ## pyright, strict
+	@.venv/bin/pyright
+
+bench-startup: setup ## what importing and starting cost
+	@.venv/bin/python -m benchmarks.startup
+
+clean: ## remove caches, build results and the matrix's environments; .venv stays
+	rm -rf build dist .venvs .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

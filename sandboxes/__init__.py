@@ -1,0 +1,1 @@
+"""Where tools run: Docker containers, or this machine without isolation."""

@@ -1,0 +1,202 @@
+"""The image that our Docker sandbox starts from, built on first use and named by its content.
+
+``agentkit-base:<hash>`` is built from the files in ``base/``; the hash is over those files, so the
+image is built again exactly when one of them changes. ``agentkit-base:latest`` follows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import ssl
+import tarfile
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import docker
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from requests.exceptions import RequestException
+
+from agentkit.errors import EngineUnavailable, ImageError
+
+__all__ = ["BASE_NAME", "HASH_LABEL", "base_image_tag", "base_parent", "ensure_base_image"]
+
+BASE_NAME = "agentkit-base"
+HASH_LABEL = "agentkit.image.hash"
+
+_BASE = Path(__file__).parent / "base"
+# Where distributions keep the bundle of trusted authorities: Debian, Fedora, Alpine and macOS.
+_CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
+_PROGRESS_INTERVAL = 1.0
+_ERROR_LINES = 15
+_LINE_WIDTH = 100
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def base_image_tag() -> str:
+    """Return the name of the base image that these files describe, built or not."""
+    return f"{BASE_NAME}:{_content_hash()}"
+
+
+def base_parent() -> str:
+    """Return the image that the base image is built on."""
+    dockerfile = (_BASE / "Dockerfile").read_text(encoding="utf-8")
+    return next(line.split()[1] for line in dockerfile.splitlines() if line.startswith("FROM "))
+
+
+def ensure_base_image(
+    client: docker.DockerClient,
+    *,
+    progress: Callable[[str], None],
+    force: bool = False,
+) -> str:
+    """Build the base image unless the engine has it, and return its name.
+
+    Args:
+        client: the engine to build on. It needs no time-out longer than the default.
+        progress: called with one line at a time while the build runs; not called otherwise.
+        force: build even when it exists, for example after this machine got another certificate
+            authority (they go into the image but not into its hash).
+
+    Raises:
+        ImageError: the build failed.
+        EngineUnavailable: the engine stopped answering.
+    """
+    tag = base_image_tag()
+    with _engine_errors(tag):
+        if force or not _exists(client, tag):
+            progress(f"building the sandbox image {tag} (first use; a minute or two)")
+            _build(client, tag, progress, nocache=force)
+        image: Any = client.images.get(tag)  # its type stubs are incomplete
+        image.tag(BASE_NAME, "latest")
+    return tag
+
+
+def _content_files() -> list[Path]:
+    return sorted(path for path in _BASE.iterdir() if path.is_file())
+
+
+def _content_hash() -> str:
+    digest = hashlib.sha256()
+    for path in _content_files():
+        content = path.read_bytes()
+        # The length keeps two files apart, whatever their bytes.
+        digest.update(f"{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]
+
+
+def _exists(client: docker.DockerClient, tag: str) -> bool:
+    try:
+        client.images.get(tag)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _build(
+    client: docker.DockerClient, tag: str, progress: Callable[[str], None], *, nocache: bool
+) -> None:
+    records = client.api.build(
+        fileobj=_context(),
+        custom_context=True,
+        tag=tag,
+        labels={HASH_LABEL: tag.partition(":")[2]},
+        rm=True,
+        forcerm=True,
+        nocache=nocache,
+        decode=True,
+        # A step may be silent for minutes while it downloads; the default limit is per read.
+        timeout=1800,
+    )
+    shown = 0.0
+    for line in _build_lines(records):
+        # Every step is worth a line; of a package manager's hundreds, one a second is.
+        if line.startswith("Step ") or time.monotonic() - shown >= _PROGRESS_INTERVAL:
+            progress(line)
+            shown = time.monotonic()
+
+
+def _build_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the build's lines, without colours and folded to one screen line each."""
+    last: deque[str] = deque(maxlen=_ERROR_LINES)
+    for record in records:
+        if "error" in record:
+            raise _build_error(str(record["error"]).strip(), list(last))
+        for line in str(record.get("stream", "")).splitlines():
+            if text := shorten(_ESCAPES.sub("", line), _LINE_WIDTH):
+                last.append(text)
+                yield text
+
+
+def _build_error(error: str, last: list[str]) -> ImageError:
+    hint = "Check the machine's network and disk and try again, or name another image with --image"
+    # Nothing but the first step's own line came out: the parent image is what is missing.
+    if len(last) <= 1:
+        hint = (
+            f"The engine cannot get {base_parent()}: give it access to a registry or load the"
+            " image (docker load); in a checkout of agentkit on Debian, run scripts/ensure-image;"
+            " or name an image that you have with --image"
+        )
+    lines = "".join(f"\n  {line}" for line in last)
+    return ImageError(
+        f"the sandbox image could not be built: {error}",
+        tried=f"docker build; its last lines were{lines}" if lines else "docker build",
+        hint=hint,
+    )
+
+
+def _context() -> io.BytesIO:
+    """Return the build context as a tar archive: our files and this machine's authorities."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path in _content_files():
+            _add(tar, path.name, path.read_bytes())
+        _add(tar, "host-ca.crt", _host_ca())
+    buffer.seek(0)
+    return buffer
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    # Fresh metadata, so that the engine's build cache does not depend on who checked out when.
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    info.mode = 0o644
+    tar.addfile(info, io.BytesIO(content))
+
+
+def _host_ca() -> bytes:
+    # The first is SSL_CERT_FILE where that is set.
+    for name in (ssl.get_default_verify_paths().cafile, *_CA_BUNDLES):
+        if name and Path(name).is_file():
+            return Path(name).read_bytes()
+    return b""
+
+
+@contextmanager
+def _engine_errors(tag: str) -> Generator[None]:
+    """Turn the docker package's errors into ours."""
+    try:
+        yield
+    except (APIError, BuildError) as error:
+        raise ImageError(
+            f"the engine refused to build the sandbox image: {error}",
+            tried=f"building {tag} from {_BASE}",
+            hint="Check the engine's own log, or name another image with --image",
+        ) from error
+    except (DockerException, RequestException) as error:
+        raise EngineUnavailable(
+            f"the Docker engine stopped answering: {error}",
+            tried=f"building {tag} from {_BASE}",
+            hint="Start the engine (in a checkout: scripts/ensure-docker) and try again",
+        ) from error

@@ -1,0 +1,256 @@
+"""Every error agentkit raises, in one tree.
+
+    AgentkitError
+    ├── UsageError            wrong arguments or configuration                     exit 2
+    │   └── SessionError      no such session, an ambiguous id, already running    exit 2
+    ├── TaskFailed            ended without achieving the task                     exit 1
+    │   └── UnusableAnswer    empty, leaked markup, broken calls without end       exit 1
+    ├── LimitReached          money, turns, tokens or time used up                 exit 3
+    ├── ModelError            the provider did not give an answer                  exit 4
+    │   ├── AuthenticationFailed   401, 403
+    │   ├── BalanceEmpty           402, or a 429 that speaks of the balance at zero
+    │   ├── RequestInvalid         400, 413, 422
+    │   │   ├── ModelUnknown       the name is not served (or was retired)
+    │   │   └── ContextOverflow    the history does not fit the window
+    │   ├── ContentRefused         the provider's filter stopped the answer
+    │   └── TransientModelError    worth trying again with the same bytes
+    │       ├── RateLimited        429
+    │       ├── Overloaded         503, insufficient_system_resource, aborted
+    │       ├── ServerFault        500, 502, 504
+    │       ├── Unreachable        no route, refused, reset before the answer
+    │       ├── StreamCut          the answer broke off
+    │       └── Stalled            silence past the idle limit
+    ├── SandboxError          the sandbox cannot do its work                       exit 5
+    │   ├── EngineUnavailable no engine answers, or it stopped answering
+    │   ├── ImageError        missing, cannot be built, has no /bin/sh
+    │   ├── WorkspaceError    missing, not a folder, unreadable, or not allowed
+    │   ├── SandboxGone       the container was removed or has died
+    │   └── FileError         one path could not be read or written
+    ├── StoreError            sessions cannot be written or read                   exit 1
+    └── ToolError             a tool's own words to the model; never ends a run
+
+Each message says what happened; ``tried`` says what was attempted; ``hint`` says what to do
+next. ``str()`` joins the three, so a single line is enough for a person at a terminal.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AgentkitError(Exception):
+    """Base of every error of this package.
+
+    Args:
+        what: what happened, as a sentence without a full stop.
+        tried: what was attempted, if that helps.
+        hint: what the reader can do next.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, tried: str = "", hint: str = "") -> None:
+        self.what = what
+        self.tried = tried
+        self.hint = hint
+        super().__init__(what, tried, hint)
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.tried:
+            parts.append(f"Tried: {self.tried}")
+        if self.hint:
+            parts.append(self.hint)
+        return ". ".join(part.rstrip(".") for part in parts) + "."
+
+
+class UsageError(AgentkitError):
+    """The caller's arguments or configuration cannot be used."""
+
+    exit_code = 2
+
+
+class SessionError(UsageError):
+    """The named session does not exist, is ambiguous, or is in use."""
+
+
+class TaskFailed(AgentkitError):
+    """The run ended without achieving its task."""
+
+    exit_code = 1
+
+
+class UnusableAnswer(TaskFailed):
+    """The model kept answering with nothing that can be used."""
+
+
+class LimitReached(AgentkitError):
+    """A hard limit was reached; the session can be resumed with a larger one."""
+
+    exit_code = 3
+
+    def __init__(self, limit: str, used: float, allowed: float, *, hint: str = "") -> None:
+        self.limit = limit
+        self.used = used
+        self.allowed = allowed
+        super().__init__(f"the {limit} limit was reached ({used:g} of {allowed:g})", hint=hint)
+
+
+class ModelError(AgentkitError):
+    """The model provider did not give an answer.
+
+    Attributes:
+        status: the HTTP status, or None where none was received.
+        retry_after: seconds the provider asked us to wait, or None.
+        request_id: the provider's own id of the request, "" where it named none.
+    """
+
+    exit_code = 4
+
+    def __init__(  # noqa: PLR0913 - facts of one failure, all keyword-only
+        self,
+        what: str,
+        *,
+        tried: str = "",
+        hint: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(what, tried=tried, hint=hint)
+        self.status = status
+        self.retry_after = retry_after
+        self.request_id = request_id
+
+
+class AuthenticationFailed(ModelError):
+    """The provider refused the key."""
+
+
+class BalanceEmpty(ModelError):
+    """The account has no money left."""
+
+
+class RequestInvalid(ModelError):
+    """The provider says that the request is wrong; sending it again cannot help."""
+
+
+class ModelUnknown(RequestInvalid):
+    """The provider does not serve a model of this name, or no longer."""
+
+
+class ContextOverflow(RequestInvalid):
+    """The history and the answer's limit together exceed the model's window."""
+
+
+class ContentRefused(ModelError):
+    """The provider's content filter stopped the answer."""
+
+
+class TransientModelError(ModelError):
+    """A fault that the same bytes, sent again, may not meet."""
+
+
+class RateLimited(TransientModelError):
+    """Too many requests.
+
+    Attributes:
+        concurrency: the number of parallel requests that the provider says it allows, if it
+            named one. DeepSeek lowers it with the account's balance (seen 2026-10).
+    """
+
+    def __init__(  # noqa: PLR0913 - facts of one failure, all keyword-only
+        self,
+        what: str,
+        *,
+        tried: str = "",
+        hint: str = "",
+        status: int | None = 429,
+        retry_after: float | None = None,
+        request_id: str = "",
+        concurrency: int | None = None,
+    ) -> None:
+        super().__init__(
+            what,
+            tried=tried,
+            hint=hint,
+            status=status,
+            retry_after=retry_after,
+            request_id=request_id,
+        )
+        self.concurrency = concurrency
+
+
+class Overloaded(TransientModelError):
+    """The provider has no capacity at the moment."""
+
+
+class ServerFault(TransientModelError):
+    """The provider failed on its side."""
+
+
+class Unreachable(TransientModelError):
+    """No connection to the provider, or it broke before the answer began."""
+
+
+class StreamCut(TransientModelError):
+    """The answer broke off before its end; nothing of it was executed."""
+
+
+class Stalled(TransientModelError):
+    """The provider was silent for longer than the idle limit."""
+
+
+class SandboxError(AgentkitError):
+    """The sandbox cannot do its work."""
+
+    exit_code = 5
+
+
+class EngineUnavailable(SandboxError):
+    """No container engine answers, or it stopped answering in mid-run."""
+
+
+class ImageError(SandboxError):
+    """The image is missing, cannot be built, or has no ``/bin/sh``."""
+
+
+class WorkspaceError(SandboxError):
+    """The workspace is missing, not a folder, unreadable, or not allowed."""
+
+    exit_code = 2
+
+
+class SandboxGone(SandboxError):
+    """The sandbox was removed or has died; what it held in memory is lost."""
+
+
+class FileError(SandboxError):
+    """One path inside the sandbox could not be read or written.
+
+    Attributes:
+        path: the path as it was asked for.
+        reason: ``missing``, ``directory``, ``denied``, ``too-large``, ``no-space``,
+            ``outside`` or ``other``.
+    """
+
+    def __init__(self, path: str, reason: str, what: str, *, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.path = path
+        self.reason = reason
+
+
+class StoreError(AgentkitError):
+    """The session store cannot be read or written."""
+
+    exit_code = 1
+
+
+class ToolError(AgentkitError):
+    """Raise it in a tool to give the model words of your own; the run goes on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return self.what

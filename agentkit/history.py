@@ -1,0 +1,68 @@
+"""One append-only request history (a lane), kept as the bytes that are sent.
+
+Each message is encoded once, when its event enters the history. A body is the frozen head, the
+fragments in their order, and a short tail that does not reach the prompt. There is no method
+that edits, reorders or drops anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from agentkit.events import Event, LaneOpened, Message, ModelResponded, Steered, ToolFinished
+from agentkit.ladder import Dialect, Rung
+from agentkit.models import wire
+
+
+class Lane:
+    """The history of one lane on one rung."""
+
+    __slots__ = ("_buffer", "_hash", "fragments", "rung")
+
+    def __init__(self, opened: LaneOpened) -> None:
+        self.rung = Rung(**opened.rung)
+        self._buffer = bytearray(
+            wire.head(self.rung, system=opened.system, tools=opened.tools, user_id=opened.user_id)
+        )
+        self._hash = hashlib.sha256(self._buffer)
+        self.fragments = 0
+        """Messages after the system message."""
+
+    def append(self, event: Event) -> None:
+        """Take in an event; those that the model does not see change nothing."""
+        fragment = project(event, self.rung.speaks)
+        if fragment is not None:
+            self._hash.update(fragment)
+            self._buffer += b"," + fragment
+            self.fragments += 1
+
+    @property
+    def size(self) -> int:
+        """Bytes of head and fragments."""
+        return len(self._buffer)
+
+    @property
+    def prefix(self) -> str:
+        """Identity of everything a request of now would start with."""
+        return self._hash.copy().hexdigest()[:16]
+
+    def body(self, *, max_tokens: int, stream: bool) -> bytes:
+        """The next request's body: one copy of the buffer, nothing encoded again."""
+        tail = wire.tail(max_tokens=max_tokens, stream=stream, dialect=self.rung.speaks)
+        return b"".join((self._buffer, tail))
+
+
+def project(event: Event, dialect: Dialect) -> bytes | None:
+    """What the model sees of an event, as the bytes that are sent; None where it sees nothing.
+
+    A pure function: the log alone determines every request.
+    """
+    match event:
+        case Message() | Steered():
+            return wire.user(event.text)
+        case ModelResponded():
+            return wire.assistant(event.content, event.reasoning, event.calls, dialect=dialect)
+        case ToolFinished():
+            return wire.tool_result(event.call_id, event.content)
+        case _:
+            return None

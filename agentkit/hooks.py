@@ -1,0 +1,46 @@
+"""Where callers look into a run, refuse, or append. Nothing already sent can be edited."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agentkit.events import ModelResponded, ToolFinished
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call that is about to run, or has run."""
+
+    id: str
+    tool: str
+    arguments: Mapping[str, Any]
+    writes: bool
+    """It may change something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Returned by a hook: the call does not run, and the model reads the reason."""
+
+    reason: str
+
+
+Approval = Literal["auto", "ask", "read-only"]
+"""``auto`` lets every call run; ``ask`` asks the ``approve`` hook before each call that may
+change something; ``read-only`` refuses those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Plain async callables, each optional. An exception in one ends the run with that error."""
+
+    before_model: Callable[[int], Awaitable[str | None]] | None = None
+    """Gets the number of the coming turn; a text is appended as a user-role note."""
+    after_model: Callable[[ModelResponded], Awaitable[None]] | None = None
+    before_tool: Callable[[Call], Awaitable[Refuse | None]] | None = None
+    after_tool: Callable[[Call, ToolFinished], Awaitable[str | None]] | None = None
+    """A text is appended to the result before the model reads it."""
+    approve: Callable[[Call], Awaitable[bool | Refuse]] | None = None
+    """Answers for the ``ask`` policy."""

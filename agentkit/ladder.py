@@ -1,0 +1,134 @@
+"""Rungs and ladders: which model works at which price, as data.
+
+A *rung* is one way of asking: model, thinking, effort, sampling, endpoint. A *ladder* lists rungs
+from the cheapest to the strongest. Nothing here talks to a provider.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from agentkit.errors import UsageError
+
+Effort = Literal["low", "high", "max"]
+"""DeepSeek's real levels; others are mapped onto these by the provider (api-docs, 2026-11)."""
+
+Dialect = Literal["deepseek", "openai"]
+"""``deepseek``: thinking switch, effort and reasoning passed back. ``openai``: plain
+OpenAI-compatible chat completions, none of the three."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way of asking a model. Changing any of it means a cold cache (design §3)."""
+
+    model: str
+    thinking: bool = True
+    effort: Effort = "high"
+    """How hard to think; without meaning where ``thinking`` is off."""
+    max_tokens: int = 65_536
+    """Limit of one answer in tokens, reasoning included."""
+    temperature: float | None = None
+    """None sends nothing. DeepSeek ignores it while thinking."""
+    top_p: float | None = None
+    base_url: str = ""
+    """"" is the session's endpoint."""
+    api_key_env: str = ""
+    """Name of the environment variable that holds this rung's key; "" is the session's."""
+    dialect: Dialect | None = None
+    """None: decided from the model's name (``deepseek…`` speaks deepseek)."""
+
+    @property
+    def name(self) -> str:
+        """Short form for people and logs: ``deepseek-flash·high``."""
+        return f"{self.model}·{self.effort if self.thinking else 'non-thinking'}"
+
+    @property
+    def speaks(self) -> Dialect:
+        if self.dialect is not None:
+            return self.dialect
+        return "deepseek" if "deepseek" in self.model.lower() else "openai"
+
+
+FLASH = Rung("deepseek-flash")
+PRO = Rung("deepseek-v4-pro")
+
+_PRESETS: dict[str, tuple[Rung, ...]] = {
+    "flash": (FLASH, replace(FLASH, effort="max")),
+    "pro": (PRO, replace(PRO, effort="max")),
+    "flash-pro": (FLASH, replace(FLASH, effort="max"), PRO, replace(PRO, effort="max")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Rungs from the cheapest to the strongest; work starts on the first."""
+
+    name: str
+    rungs: tuple[Rung, ...]
+
+    def __post_init__(self) -> None:
+        if not self.rungs:
+            raise UsageError(f"the ladder {self.name!r} has no rungs", hint="Name at least one")
+
+    @classmethod
+    def preset(cls, name: str) -> Ladder:
+        """One of the built-in ladders: ``flash``, ``pro``, ``flash-pro``.
+
+        Raises:
+            UsageError: there is no ladder of that name.
+        """
+        if name not in _PRESETS:
+            raise UsageError(
+                f"there is no ladder named {name!r}",
+                hint=f"Choose one of {', '.join(_PRESETS)}, or give a TOML file",
+            )
+        return cls(name, _PRESETS[name])
+
+    @classmethod
+    def single(cls, model: str, **settings: Any) -> Ladder:
+        """A ladder of one rung, for any OpenAI-compatible model."""
+        return cls(model, (Rung(model, **settings),))
+
+    @classmethod
+    def load(cls, name_or_file: str) -> Ladder:
+        """A preset by its name, or a ladder from a TOML file with ``[[rung]]`` tables.
+
+        Raises:
+            UsageError: neither a preset nor a readable file, or the file is not a ladder.
+        """
+        path = Path(name_or_file)
+        if name_or_file in _PRESETS or not (path.suffix == ".toml" or path.is_file()):
+            return cls.preset(name_or_file)
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"the ladder file {path} cannot be read: {error}") from error
+        tables: object = data.get("rung")
+        if not isinstance(tables, list) or not tables:
+            raise UsageError(f"the ladder file {path} has no [[rung]] table")
+        rungs = tuple(
+            _rung(table, f"{path}, rung {number}")  # pyright: ignore[reportUnknownArgumentType]
+            for number, table in enumerate(tables, 1)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        )
+        return cls(str(data.get("name", path.stem)), rungs)
+
+
+def _rung(table: Mapping[str, Any], where: str) -> Rung:
+    known = {field.name for field in fields(Rung)}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise UsageError(
+            f"{where}: unknown setting {unknown[0]!r}", hint=f"Known: {', '.join(sorted(known))}"
+        )
+    try:
+        rung = Rung(**table)
+    except TypeError as error:
+        raise UsageError(f"{where}: {error}") from error
+    if rung.effort not in ("low", "high", "max"):
+        raise UsageError(f"{where}: effort {rung.effort!r} is none of low, high, max")
+    return rung

@@ -1,0 +1,243 @@
+"""What agentkit asks of a sandbox. Backends live in ``agentkit.sandboxes``, or with their users.
+
+A *provider* (for instance ``agentkit.sandboxes.Docker``) is a frozen description; it opens one
+*sandbox* per session. A sandbox runs commands and keeps files. A *shell* is a persistent shell
+inside it: its directory, variables, functions and background jobs live on between commands.
+
+Paths inside a sandbox are POSIX strings. Output is bytes: decoding is the tools' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+OutputCallback = Callable[[bytes], None]
+"""Called with each piece of output as it arrives. It must not block and must not raise."""
+
+Progress = Callable[[str], None]
+"""Called with one line for a person while something slow goes on."""
+
+Ended = Literal["exit", "timeout", "idle", "flood", "oom", "lost"]
+"""How a command ended: by itself, at its time limit, at its idle limit, killed for printing too
+much, killed by the kernel for memory, or with the sandbox itself."""
+
+DEFAULT_KEEP = 1 << 20
+FLOOD_LIMIT = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a stream carried: its start, its end, and how much it was in all (bytes)."""
+
+    head: bytes = b""
+    tail: bytes = b""
+    total: int = 0
+
+    @property
+    def omitted(self) -> int:
+        """Bytes between head and tail that were not kept."""
+        return self.total - len(self.head) - len(self.tail)
+
+    @property
+    def data(self) -> bytes:
+        """Head and tail together: the whole output where ``omitted`` is 0."""
+        return self.head + self.tail
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """The end of one command."""
+
+    exit_code: int
+    """The exact exit code; 124 when stopped at a time or idle limit, 137 when killed."""
+    output: Output
+    """Standard output, or both streams in their true order where they were merged."""
+    stderr: Output | None = None
+    """Standard error where streams were asked for apart."""
+    ended: Ended = "exit"
+    cwd: str = ""
+    """The shell's directory afterwards (persistent shells only)."""
+    shell_restarted: bool = False
+    """The shell died with the command (``exit``, a time limit) and was replaced; its directory
+    and exported variables were kept, functions and jobs it held may be lost."""
+    duration: float = 0.0
+    """Seconds."""
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0 and self.ended == "exit"
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """Facts about one path (symbolic links are followed)."""
+
+    path: str
+    kind: Literal["file", "directory", "other"]
+    size: int
+    """Bytes."""
+    mode: int
+    """Permission bits, for instance ``0o644``."""
+    mtime: float
+    """Seconds since the epoch; whole seconds where the image's tools know no better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend really does; a tool or a policy asks here before it promises anything."""
+
+    isolated: bool
+    """Commands cannot reach the host's files and processes."""
+    network_policy: bool = False
+    """The network can be closed or restricted to an allow-list."""
+    memory_limit: bool = False
+    pty: bool = False
+    jobs: bool = False
+    snapshot: bool = False
+    fork: bool = False
+    reopen: bool = False
+    """The sandbox outlives this process and can be opened again from its reference."""
+
+
+@runtime_checkable
+class Shell(Protocol):
+    """A persistent shell. One command at a time; concurrent calls wait for each other."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def cwd(self) -> str:
+        """The directory that the next command starts in."""
+        ...
+
+    async def run(
+        self,
+        command: str,
+        *,
+        timeout: float | None = 300.0,
+        idle_timeout: float | None = None,
+        keep: int = DEFAULT_KEEP,
+        flood_limit: int = FLOOD_LIMIT,
+        on_output: OutputCallback | None = None,
+    ) -> ExecResult:
+        """Run one command and wait for its end; standard input is empty.
+
+        Background jobs that the command started live on. At ``timeout`` seconds of wall clock,
+        ``idle_timeout`` seconds without output, or ``flood_limit`` bytes, the command and all
+        its processes are killed, the shell lives, and the partial output is returned.
+
+        Args:
+            keep: bytes of output to keep, half from the start and half from the end.
+
+        Raises:
+            ValueError: the command holds a NUL character.
+            SandboxGone: the sandbox has died and cannot be brought back.
+            EngineUnavailable: the engine stopped answering.
+
+        Cancelling the call kills the command in the same way.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Sandbox(Protocol):
+    """One running sandbox, made for one session."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def workdir(self) -> str:
+        """The workspace's path inside the sandbox; commands start here."""
+        ...
+
+    @property
+    def ref(self) -> Mapping[str, str]:
+        """What ``SandboxProvider.reopen`` needs to find this sandbox again: JSON-safe."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One line for people: backend, image, limits, network."""
+        ...
+
+    async def shell(self, name: str = "main") -> Shell:
+        """The persistent shell of that name, opened at first use. Shells run in parallel."""
+        ...
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        stdin: bytes = b"",
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = 60.0,
+        keep: int = DEFAULT_KEEP,
+        split: bool = False,
+        on_output: OutputCallback | None = None,
+    ) -> ExecResult:
+        """Run a command apart from any shell's state (``sh -c``), with input if given.
+
+        It sees neither the directory nor the variables of a persistent shell. Limits, errors
+        and cancellation are those of ``Shell.run``.
+        """
+        ...
+
+    async def read_file(self, path: str, *, max_bytes: int = 16 << 20) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            FileError: missing, a directory, denied, or larger than ``max_bytes``.
+        """
+        ...
+
+    async def write_file(self, path: str, data: bytes, *, mode: int | None = None) -> None:
+        """Write atomically; parents are made; an existing file keeps its mode unless given.
+
+        Raises:
+            FileError: denied, no space, or a directory of that name exists.
+        """
+        ...
+
+    async def stat(self, path: str) -> FileStat | None:
+        """Facts about the path, or None where nothing is there."""
+        ...
+
+    async def list_dir(self, path: str) -> list[str]:
+        """Names in the directory, sorted; directories end with ``/``.
+
+        Raises:
+            FileError: missing, or not a directory.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End every process and remove the sandbox. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class SandboxProvider(Protocol):
+    """A description from which sandboxes are opened; holds no state and no connection."""
+
+    async def open(self, session_id: str, *, progress: Progress | None = None) -> Sandbox:
+        """Make and start a sandbox for this session.
+
+        Raises:
+            EngineUnavailable, ImageError, WorkspaceError: as their names say.
+        """
+        ...
+
+    async def reopen(self, ref: Mapping[str, str], *, progress: Progress | None = None) -> Sandbox:
+        """Attach to a sandbox that an earlier process made, with its files and jobs.
+
+        Raises:
+            SandboxGone: it no longer exists (the caller opens a new one and says so).
+        """
+        ...

@@ -1,0 +1,143 @@
+"""What a session is at this moment: a fold over its events, the same live and after a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentkit.events import (
+    CheckFailed,
+    CheckPassed,
+    CheckReport,
+    Event,
+    Fact,
+    JsonObject,
+    LaneOpened,
+    ModelFailed,
+    ModelResponded,
+    PlanUpdated,
+    RunStarted,
+    SandboxOpened,
+    SessionFinished,
+    SessionStarted,
+    ToolFinished,
+    ToolStarted,
+)
+from agentkit.history import Lane
+from agentkit.models.types import ToolCall, Usage
+
+
+@dataclass(slots=True)
+class State:
+    """Everything derived from the log. Only ``apply`` changes it."""
+
+    lanes: dict[str, Lane] = field(default_factory=dict[str, Lane])
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    priced: bool = True
+    turns: int = 0
+    seconds: float = 0.0
+    """Wall clock of the runs that ended."""
+    plan: tuple[JsonObject, ...] = ()
+    checks: dict[str, CheckReport] = field(default_factory=dict[str, CheckReport])
+    """The last outcome of each check."""
+    stale: set[str] = field(default_factory=set[str])
+    """Checks whose outcome is older than the last call that may have changed files."""
+    open_calls: dict[str, ToolCall] = field(default_factory=dict[str, ToolCall])
+    """Calls of the last answer that have no result yet, in the model's order."""
+    started: dict[str, ToolStarted] = field(default_factory=dict[str, ToolStarted])
+    """Of these, the ones that began to run."""
+    facts: dict[str, list[Mapping[str, Any]]] = field(
+        default_factory=dict[str, list[Mapping[str, Any]]]
+    )
+    session: SessionStarted | None = None
+    run: RunStarted | None = None
+    finished: SessionFinished | None = None
+    """The end of the last run, None while one is open (or was killed)."""
+    sandbox: SandboxOpened | None = None
+    last_usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
+    """Per lane, the usage of its last answer: the measured length of its history."""
+    size_then: dict[str, int] = field(default_factory=dict[str, int])
+    """Per lane, its size in bytes just after that answer entered."""
+
+    def lane(self, name: str = "main") -> Lane:
+        return self.lanes[name]
+
+    def apply(self, event: Event) -> None:  # noqa: C901 - one flat case per kind of event
+        """Take in one event."""
+        if isinstance(event, LaneOpened):
+            self.lanes[event.lane] = Lane(event)
+        elif event.lane in self.lanes:
+            self.lanes[event.lane].append(event)
+        match event:
+            case SessionStarted():
+                self.session = event
+            case RunStarted():
+                self.run, self.finished = event, None
+                self.stale.update(self.checks)
+            case ModelResponded():
+                self._answered(event)
+            case ModelFailed():
+                self._spend(event.usage, event.cost_usd)
+            case ToolStarted():
+                self.started[event.call_id] = event
+            case ToolFinished():
+                self.open_calls.pop(event.call_id, None)
+                self.started.pop(event.call_id, None)
+                if event.writes:
+                    self.stale.update(self.checks)
+            case PlanUpdated():
+                self.plan = event.steps
+            case CheckPassed():
+                self._checked(CheckReport(command=event.command, passed=True, exit_code=0))
+            case CheckFailed():
+                code = event.exit_code if event.ran else None
+                self._checked(CheckReport(command=event.command, passed=False, exit_code=code))
+            case Fact():
+                self.facts.setdefault(event.kind, []).append(event.data)
+            case SandboxOpened():
+                self.sandbox = event
+            case SessionFinished():
+                self.finished = event
+                self.seconds += event.duration
+            case _:
+                pass
+
+    def _answered(self, event: ModelResponded) -> None:
+        self._spend(event.usage, event.cost_usd)
+        self.turns += 1
+        self.priced = self.priced and event.priced
+        self.open_calls = {call.id: call for call in event.calls}
+        self.last_usage[event.lane] = event.usage
+        self.size_then[event.lane] = self.lanes[event.lane].size
+
+    def _spend(self, usage: Usage, cost_usd: float) -> None:
+        self.usage += usage
+        self.cost_usd += cost_usd
+
+    def _checked(self, report: CheckReport) -> None:
+        self.checks[report.command] = report
+        self.stale.discard(report.command)
+
+    def prompt_tokens(self, lane: str, estimate: float) -> int:
+        """About how many tokens the next request of the lane reads.
+
+        Args:
+            estimate: tokens per byte for what no provider has counted yet.
+        """
+        counted = self.last_usage.get(lane)
+        if counted is None or not counted.prompt_tokens:
+            return int(self.lanes[lane].size * estimate)
+        fresh = self.lanes[lane].size - self.size_then[lane]
+        return counted.prompt_tokens + counted.completion_tokens + int(fresh * estimate)
+
+
+def replay(events: list[Event]) -> State:
+    """The state that these events lead to."""
+    state = State()
+    for event in events:
+        state.apply(event)
+    return state
+
+

@@ -107,7 +107,7 @@ class ModelError(AgentkitError):
 
     exit_code = 4
 
-    def __init__(  # noqa: PLR0913 - facts of one failure, all keyword-only
+    def __init__(
         self,
         what: str,
         *,
@@ -159,7 +159,7 @@ class RateLimited(TransientModelError):
             named one. DeepSeek lowers it with the account's balance (seen 2026-10).
     """
 
-    def __init__(  # noqa: PLR0913 - facts of one failure, all keyword-only
+    def __init__(
         self,
         what: str,
         *,

@@ -328,11 +328,7 @@ ALL: tuple[type[Event], ...] = (
     SessionFinished,
 )
 _BY_TYPE = {event.type: event for event in ALL}
-_NESTED: dict[str, Any] = {
-    "usage": Usage,
-    "calls": (ToolCall,),
-    "checks": (CheckReport,),
-}
+_NESTED: dict[str, Any] = {"usage": Usage, "calls": ToolCall, "checks": CheckReport}
 
 
 def to_dict(event: Event) -> JsonObject:
@@ -371,18 +367,20 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(key: str, value: Any) -> Any:
-    shape = _NESTED.get(key)
     if isinstance(value, list):
-        items = cast("list[Any]", value)
-        make = shape[0] if isinstance(shape, tuple) else None
-        # ``run.started`` has its checks as plain strings, ``session.finished`` as reports.
-        return tuple(make(**each) if make and isinstance(each, dict) else each for each in items)
-    return shape(**value) if shape and not isinstance(shape, tuple) else value
+        return tuple(_shaped(key, each) for each in cast("list[Any]", value))
+    return _shaped(key, value)
+
+
+def _shaped(key: str, value: Any) -> Any:
+    # Only mappings take a shape: ``run.started`` has its checks as plain strings.
+    shape = _NESTED.get(key)
+    return shape(**value) if shape is not None and isinstance(value, dict) else value
 
 
 def json_schema() -> JsonObject:
     """JSON Schema of all events, as committed in ``docs/events.schema.json``."""
-    from pydantic import TypeAdapter  # noqa: PLC0415 - only the generator needs it
+    from pydantic import TypeAdapter
 
     variants: list[JsonObject] = []
     definitions: JsonObject = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from agentkit.errors import LimitReached, UsageError
 from agentkit.models.types import Usage
@@ -12,7 +13,7 @@ from agentkit.models.types import Usage
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may use, over all its lanes and subagents. None means no limit.
+    """What a session may use, over all its runs, lanes and subagents. None means no limit.
 
     The defaults are generous: they stop a run-away, not a hard task.
     """
@@ -24,7 +25,7 @@ class Limits:
     tokens: int | None = None
     """Input and output tokens of all requests together."""
     deadline: float | None = None
-    """Seconds of wall clock from the start of the run."""
+    """Seconds of wall clock that its runs may take together."""
 
     def __post_init__(self) -> None:
         for name in ("cost_usd", "turns", "tokens", "deadline"):
@@ -47,16 +48,28 @@ NEAR = 0.8
 """Share of a limit at which ``limit.near`` is told, once per limit."""
 
 
+class Spent(Protocol):
+    """What a session has used so far; ``agentkit.state.State`` is one."""
+
+    @property
+    def cost_usd(self) -> float: ...
+    @property
+    def turns(self) -> int: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def seconds(self) -> float: ...
+
+
 @dataclass(slots=True)
 class Budget:
-    """Limits and what has been used of them. Resumed sessions carry on with what was spent."""
+    """Limits beside what has been used of them.
+
+    It counts over a session's whole life: a resumed session carries on with what was spent.
+    """
 
     limits: Limits
-    cost_usd: float = 0.0
-    turns: int = 0
-    usage: Usage = field(default_factory=Usage)
-    spent_seconds: float = 0.0
-    """Wall clock of earlier runs of this session."""
+    spent: Spent
     clock: Callable[[], float] = time.monotonic
     _started: float | None = None
     _warned: set[str] = field(default_factory=set[str])
@@ -65,28 +78,23 @@ class Budget:
         """Start the wall clock of a run."""
         self._started = self.clock()
 
-    def stop(self) -> None:
-        """Stop the wall clock; the time until ``start`` is called again is free."""
-        self.spent_seconds = self.elapsed
+    def stop(self) -> float:
+        """Stop the wall clock and return the run's seconds; time between runs is free."""
+        seconds = self.clock() - self._started if self._started is not None else 0.0
         self._started = None
+        return seconds
 
     @property
     def elapsed(self) -> float:
         """Seconds of wall clock used so far."""
         running = self.clock() - self._started if self._started is not None else 0.0
-        return self.spent_seconds + running
+        return self.spent.seconds + running
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the deadline, None without one."""
         deadline = self.limits.deadline
         return None if deadline is None else deadline - self.elapsed
-
-    def spend(self, usage: Usage, cost_usd: float) -> None:
-        """Account for one answered request."""
-        self.usage += usage
-        self.cost_usd += cost_usd
-        self.turns += 1
 
     def check(self, next_cost: float = 0.0) -> None:
         """Stop before a request that could pass a limit.
@@ -97,31 +105,32 @@ class Budget:
         Raises:
             LimitReached: which one, how much was used, how to go on.
         """
-        for name, used, allowed in self._rows(next_cost):
-            if used >= allowed if name != "money" else used > allowed:
-                raise LimitReached(name, used, allowed, hint=f"Resume with a larger {_OPTION[name]}")
+        for name, used, allowed in self._rows():
+            over = used + next_cost > allowed if name == "money" else used >= allowed
+            if over:
+                raise LimitReached(name, used, allowed, hint=_HINT[name])
 
     def near(self) -> list[tuple[str, float, float]]:
         """Limits of which 80% are used and that were not named before: (name, used, allowed)."""
-        rows = [row for row in self._rows(0.0) if row[1] >= NEAR * row[2]]
+        rows = [row for row in self._rows() if row[1] >= NEAR * row[2]]
         fresh = [row for row in rows if row[0] not in self._warned]
         self._warned.update(row[0] for row in fresh)
         return fresh
 
-    def _rows(self, next_cost: float) -> list[tuple[str, float, float]]:
-        tokens = self.usage.prompt_tokens + self.usage.completion_tokens
+    def _rows(self) -> list[tuple[str, float, float]]:
+        usage, limits = self.spent.usage, self.limits
         rows = [
-            ("money", self.cost_usd + next_cost, self.limits.cost_usd),
-            ("turns", self.turns, self.limits.turns),
-            ("tokens", tokens, self.limits.tokens),
-            ("deadline", self.elapsed, self.limits.deadline),
+            ("money", self.spent.cost_usd, limits.cost_usd),
+            ("turns", self.spent.turns, limits.turns),
+            ("tokens", usage.prompt_tokens + usage.completion_tokens, limits.tokens),
+            ("deadline", self.elapsed, limits.deadline),
         ]
         return [(name, used, allowed) for name, used, allowed in rows if allowed is not None]
 
 
-_OPTION = {
-    "money": "--max-cost",
-    "turns": "--max-turns",
-    "tokens": "--max-tokens",
-    "deadline": "--deadline",
+_HINT = {
+    "money": "The next request's worst case no longer fits. Resume with a larger --max-cost",
+    "turns": "Resume with a larger --max-turns",
+    "tokens": "Resume with a larger --max-tokens",
+    "deadline": "Resume with a larger --deadline",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
@@ -19,6 +19,27 @@ from agentkit.stores import Row, Store
 E = TypeVar("E", bound=Event)
 
 
+class Watch:
+    """One watcher's view of a log."""
+
+    def __init__(
+        self, inlet: MemoryObjectSendStream[Event], events: MemoryObjectReceiveStream[Event]
+    ) -> None:
+        self._inlet = inlet
+        self._ended = False
+        self.events = events
+        """The events, in order; the iteration ends after ``end``."""
+
+    def give(self, event: Event) -> None:
+        if not self._ended:
+            self._inlet.send_nowait(event)
+
+    def end(self) -> None:
+        """Let the iteration end once everything given was read."""
+        self._ended = True
+        self._inlet.close()
+
+
 class EventLog:
     """Append-only; the only writer of its session.
 
@@ -31,7 +52,7 @@ class EventLog:
         self.last_seq = last_seq
         self._store = store
         self._pending: list[Event] = []
-        self._watchers: list[MemoryObjectSendStream[Event]] = []
+        self._watches: list[Watch] = []
         self._writing = anyio.Lock()
 
     def append(self, event: E) -> E:
@@ -51,32 +72,31 @@ class EventLog:
         Raises:
             StoreError: the store cannot be written; the events stay kept and can be tried again.
         """
-        with anyio.CancelScope(shield=True):  # half-known commits would fork the numbering
+        with anyio.CancelScope(shield=True):  # a commit of unknown outcome would fork the log
             async with self._writing:
                 batch = self._pending[:]
-                if not batch:
-                    return
-                rows = [_row(event) for event in batch]
-                await to_thread.run_sync(self._store.append, self.session_id, rows)
-                del self._pending[: len(batch)]
-        for event in batch:
-            self._publish(event)
+                if batch:
+                    rows = [_row(event) for event in batch]
+                    await to_thread.run_sync(self._store.append, self.session_id, rows)
+                    del self._pending[: len(batch)]
+                    for event in batch:
+                        self._publish(event)
 
     @contextmanager
-    def watch(self) -> Iterator[MemoryObjectReceiveStream[Event]]:
+    def watch(self) -> Generator[Watch]:
         """All events from now on, in order."""
-        send, receive = anyio.create_memory_object_stream[Event](math.inf)
-        self._watchers.append(send)
+        watch = Watch(*anyio.create_memory_object_stream[Event](math.inf))
+        self._watches.append(watch)
         try:
-            with receive:
-                yield receive
+            yield watch
         finally:
-            self._watchers.remove(send)
-            send.close()
+            self._watches.remove(watch)
+            watch.end()
+            watch.events.close()
 
     def _publish(self, event: Event) -> None:
-        for watcher in self._watchers:
-            watcher.send_nowait(event)
+        for watch in self._watches:
+            watch.give(event)
 
 
 def read(store: Store, session_id: str) -> list[Event]:

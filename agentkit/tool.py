@@ -140,8 +140,10 @@ class Tool:
         *,
         read_only: bool = False,
     ) -> Tool:
-        """A tool whose arguments are described by JSON Schema (MCP, OpenAPI), checked with
-        ``jsonschema``; the function gets them as one dictionary."""
+        """A tool whose arguments are described by JSON Schema (MCP, OpenAPI).
+
+        They are checked with ``jsonschema``; the function gets them as one dictionary.
+        """
 
         async def run(_context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
             return as_result(await function(arguments))
@@ -165,7 +167,7 @@ def tool(
     repeatable: bool | None = ...,
     ends_run: bool = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
-def tool(  # noqa: PLR0913 - options of a decorator, all keyword-only
+def tool(
     function: Callable[..., Any] | None = None,
     /,
     *,
@@ -227,7 +229,7 @@ def as_result(value: object) -> ToolResult:
 
 
 def _to_json(value: object) -> str:
-    from pydantic_core import to_json  # noqa: PLC0415 - pydantic is imported on first use
+    from pydantic_core import to_json
 
     return to_json(value, fallback=str).decode()
 
@@ -243,7 +245,7 @@ class _Signature:
 
     @classmethod
     def of(cls, function: Callable[..., Any], notes: Mapping[str, str]) -> _Signature:
-        from pydantic import ConfigDict, Field, PydanticUserError, create_model  # noqa: PLC0415
+        from pydantic import ConfigDict, Field, PydanticUserError, create_model
 
         hints = get_type_hints(function, include_extras=True)
         parameters = list(inspect.signature(function).parameters.values())
@@ -269,27 +271,27 @@ class _Signature:
                 f"tool {function.__name__!r}: its parameters have no JSON Schema: {error.message}"
             ) from error
         schema.pop("description", None)
-        return cls(function, takes_context, model, normalise({"properties": {}} | schema))
+        return cls(function, takes_context, model, normalise({"properties": {}, **schema}))
 
     def check(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        from pydantic import ValidationError  # noqa: PLC0415
+        from pydantic import ValidationError
 
         try:
             checked = self.model.model_validate(arguments)
         except ValidationError as error:
-            raise ToolError(_explain(error, self.schema)) from error
+            raise ToolError(explain_errors(error, self.schema)) from error
         return {name: getattr(checked, name) for name in self.model.model_fields}
 
     async def call(self, context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
         leading = (context,) if self.takes_context else ()
         if inspect.iscoroutinefunction(self.function):
             return as_result(await self.function(*leading, **arguments))
-        from anyio import to_thread  # noqa: PLC0415
+        from anyio import to_thread
 
         return as_result(await to_thread.run_sync(lambda: self.function(*leading, **arguments)))
 
 
-def _explain(error: Any, schema: Mapping[str, Any]) -> str:
+def explain_errors(error: Any, schema: Mapping[str, Any]) -> str:
     """Pydantic's findings in the model's terms: the field, what was wrong, what is expected."""
     lines: list[str] = []
     for finding in error.errors(include_url=False):
@@ -318,7 +320,7 @@ def _type_of(schema: Mapping[str, Any]) -> str:
 
 def _schema_check(schema: Mapping[str, Any]) -> Check:
     def check(arguments: dict[str, Any]) -> dict[str, Any]:
-        from jsonschema import Draft202012Validator  # noqa: PLC0415 - 150 ms, few need it
+        from jsonschema import Draft202012Validator
 
         validator = cast("Any", Draft202012Validator(schema))
         findings = sorted(validator.iter_errors(arguments), key=lambda each: list(each.path))

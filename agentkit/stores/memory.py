@@ -18,7 +18,9 @@ class MemoryStore:
     def append(self, session_id: str, rows: Sequence[Row]) -> None:
         log = self._logs.setdefault(session_id, [])
         if rows and rows[0].seq != len(log) + 1:
-            raise StoreError(f"session {session_id}: event {rows[0].seq} does not follow {len(log)}")
+            raise StoreError(
+                f"session {session_id}: event {rows[0].seq} does not follow {len(log)}"
+            )
         log.extend(rows)
 
     def read(self, session_id: str, after: int = 0) -> list[Row]:

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,9 +59,7 @@ class SQLiteStore:
                     hint="Let that process end, then resume",
                 ) from error
 
-    def _update_summary(
-        self, db: sqlite3.Connection, session_id: str, rows: Sequence[Row]
-    ) -> None:
+    def _update_summary(self, db: sqlite3.Connection, session_id: str, rows: Sequence[Row]) -> None:
         found = db.execute(
             "SELECT title, status, cost_usd, workspace, events FROM sessions WHERE id = ?",
             (session_id,),
@@ -114,7 +112,7 @@ class SQLiteStore:
                 self._connection = None
 
     @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
+    def _database(self) -> Generator[sqlite3.Connection]:
         with self._lock:
             try:
                 if self._connection is None:
@@ -128,9 +126,7 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        db = sqlite3.connect(
-            self.path, timeout=30, isolation_level=None, check_same_thread=False
-        )
+        db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # a commit survives loss of power

@@ -1,0 +1,197 @@
+"""Define an agent: its words, tools, sandbox, ladder and limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from agentkit.errors import UsageError
+from agentkit.events import JsonObject, LaneOpened, SessionStarted
+from agentkit.hooks import Approval, Hooks
+from agentkit.ladder import Ladder, Rung
+from agentkit.limits import Budget, Limits
+from agentkit.models import wire
+from agentkit.run import Briefing, Run
+from agentkit.session import Result, Session, new_id
+from agentkit.structured import Structured
+from agentkit.tool import Tool, as_tool
+
+if TYPE_CHECKING:
+    from agentkit.log import EventLog
+    from agentkit.models.catalogue import Catalogue
+    from agentkit.models.endpoint import Endpoint
+    from agentkit.models.retry import RetryPolicy
+    from agentkit.sandbox import Progress, SandboxProvider
+    from agentkit.state import State
+    from agentkit.stores import Store
+
+__version__ = "0.1.0"
+DEFAULT_INSTRUCTIONS = "You are a helpful assistant that works with tools."
+KEY_VARIABLE = "DEEPSEEK_API_KEY"
+URL_VARIABLE = "AGENTKIT_BASE_URL"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A definition; it holds no connection and no state, and may run many sessions at once.
+
+    agent = Agent("fixer", tools=[*coder()], sandbox=Docker(workspace="."))
+    result = await agent.run("Fix the failing test", checks=["pytest -q"])
+    """
+
+    name: str
+    instructions: str = DEFAULT_INSTRUCTIONS
+    """The system prompt. Constant text only: whatever changes belongs into messages."""
+    tools: Sequence[Tool | Callable[..., Any]] = ()
+    sandbox: SandboxProvider | None = None
+    ladder: Ladder = field(default_factory=lambda: Ladder.preset("flash-pro"))
+    limits: Limits = field(default_factory=Limits)
+    checks: Sequence[str] = ()
+    """Commands that must exit 0 in the sandbox before any run may finish."""
+    output_type: Any = None
+    """A pydantic model, or any type pydantic knows: ``Result.data`` is a validated instance."""
+    hooks: Hooks = field(default_factory=Hooks)
+    approval: Approval = "auto"
+    briefing: Briefing | None = None
+    """Gives a text about the sandbox, appended before the first message."""
+    base_url: str = ""
+    """Endpoint of rungs that name none; "" is ``AGENTKIT_BASE_URL``, else DeepSeek's own."""
+    api_key: str = field(default="", repr=False)
+    """"" is read late from the variable that the rung names, else ``DEEPSEEK_API_KEY``."""
+    user_id: str = ""
+    """Constant per tenant: DeepSeek keeps caches apart by it."""
+    store: Store | None = None
+    """Where sessions live; None is SQLite under ``AGENTKIT_HOME`` or ``~/.agentkit``."""
+    retry: RetryPolicy | None = None
+    catalogue: Catalogue | None = None
+    """Prices and facts of models; None is the one that is shipped."""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Kept in ``session.started`` for whoever resumes the session."""
+    progress: Progress | None = None
+    """Told what slow preparations (an image to build) are doing."""
+
+    def __post_init__(self) -> None:
+        if not self.instructions.strip():
+            raise UsageError(f"agent {self.name!r} has empty instructions")
+        table: dict[str, Tool] = {}
+        for each in self._all_tools():
+            if each.name in table:
+                raise UsageError(f"two tools are named {each.name!r}")
+            table[each.name] = each
+        # Sorted: the tool list is part of the frozen head, and must not depend on import order.
+        object.__setattr__(self, "_tools", dict(sorted(table.items())))
+
+    def _all_tools(self) -> list[Tool]:
+        tools = [as_tool(each) for each in self.tools]
+        if self.output_type is None:
+            object.__setattr__(self, "_structured", None)
+            return tools
+        structured = Structured.of(self.output_type)
+        object.__setattr__(self, "_structured", structured)
+        return [each for each in tools if not each.ends_run] + [structured.finish_tool()]
+
+    @property
+    def rung(self) -> Rung:
+        """The rung on which work starts."""
+        return self.ladder.rungs[0]
+
+    async def run(
+        self, task: str, *, checks: Sequence[str] = (), output_type: Any = None
+    ) -> Result:
+        """Run one task to its end, in a session of its own.
+
+        Raises:
+            UsageError, ModelError, SandboxError, StoreError: see ``Session.run``.
+        """
+        agent = self if output_type is None else replace(self, output_type=output_type)
+        async with agent.session() as session:
+            return await session.run(task, checks=checks)
+
+    def run_sync(self, task: str, *, checks: Sequence[str] = (), output_type: Any = None) -> Result:
+        """``run`` for programs without an event loop."""
+        return anyio.run(partial(self.run, task, checks=checks, output_type=output_type))
+
+    def session(self, session_id: str = "", *, resume: bool = False) -> Session:
+        """A session for many messages, streaming and steering: ``async with agent.session()``.
+
+        Args:
+            session_id: its name; "" makes one up.
+            resume: go on with the stored session of that name.
+        """
+        if resume and not session_id:
+            raise UsageError("which session is to be resumed?")
+        return Session(self, self._open_store(), session_id or new_id(), resume=resume)
+
+    # For Session: how a definition becomes something live.
+
+    def bring_up(self, log: EventLog, state: State) -> Run:
+        """Join the definition with a log and the state that it adds up to."""
+        from agentkit.models.catalogue import Catalogue
+        from agentkit.models.retry import RetryPolicy
+
+        run = Run(
+            log=log,
+            state=state,
+            budget=Budget(self.limits, state),
+            tools=self._tools,
+            hooks=self.hooks,
+            approval=self.approval,
+            endpoint=self._connect(state.lanes["main"].rung if state.lanes else self.rung),
+            catalogue=self.catalogue or Catalogue.load(),
+            retry=self.retry or RetryPolicy(),
+            provider=self.sandbox,
+            progress=self.progress,
+            parse_output=self._structured.parse if self._structured else None,
+        )
+        if state.session is None:
+            run.append(
+                SessionStarted(
+                    session_id=log.session_id,
+                    agent=self.name,
+                    version=__version__,
+                    workspace=str(getattr(self.sandbox, "workspace", "") or ""),
+                    settings=dict(self.settings),
+                )
+            )
+        return run
+
+    def opening(self) -> LaneOpened:
+        """The main lane's frozen head."""
+        entries = tuple(
+            wire.tool_entry(each.name, each.description, each.parameters)
+            for each in self._tools.values()
+        )
+        rung: JsonObject = asdict(self.rung)
+        return LaneOpened(rung=rung, system=self.instructions, tools=entries, user_id=self.user_id)
+
+    def result_of(self, data: Any) -> Any:
+        """The structured result as an instance of ``output_type``."""
+        return self._structured.validate(data) if self._structured and data is not None else data
+
+    def _connect(self, rung: Rung) -> Endpoint:
+        from agentkit.models.endpoint import connect
+
+        url = rung.base_url or self.base_url or os.environ.get(URL_VARIABLE, "")
+        variable = rung.api_key_env or KEY_VARIABLE
+        key = self.api_key or os.environ.get(variable, "")
+        if not key and not url:
+            raise UsageError(
+                f"there is no API key: the variable {variable} is not set",
+                hint=f"Set {variable}, or see `agentkit demo`, which needs no key",
+            )
+        return connect(url, key)
+
+    def _open_store(self) -> Store:
+        if self.store is not None:
+            return self.store
+        from agentkit.stores.sqlite import SQLiteStore
+
+        return SQLiteStore()
+
+    _tools: Mapping[str, Tool] = field(init=False, repr=False, compare=False)
+    _structured: Structured | None = field(init=False, repr=False, compare=False)

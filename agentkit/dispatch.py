@@ -1,0 +1,254 @@
+"""Run the tool calls of one answer.
+
+They run side by side where they do not touch the same things, in the model's order where they
+do, and their results always enter the log in the model's order.
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+
+from agentkit.checks import explain, run_checks
+from agentkit.errors import AgentkitError, SandboxError, StoreError, ToolError
+from agentkit.events import (
+    ApprovalAnswered,
+    ApprovalAsked,
+    ToolFinished,
+    ToolOutput,
+    ToolStarted,
+    ToolStatus,
+)
+from agentkit.hooks import Call, Refuse
+from agentkit.models.arguments import Broken, parse_arguments
+from agentkit.models.types import ToolCall
+from agentkit.tool import Claim, Tool, ToolContext, ToolResult
+
+if TYPE_CHECKING:
+    from agentkit.run import Run
+
+
+@dataclass(slots=True)
+class _Planned:
+    """One call on its way: what it asks for, what it touches, and later its result."""
+
+    call: ToolCall
+    tool: Tool | None = None
+    arguments: dict[str, Any] | None = None
+    claims: tuple[Claim, ...] = ()
+    finished: ToolFinished | None = None
+
+    @property
+    def writes(self) -> bool:
+        return any(claim.write for claim in self.claims)
+
+    def conflicts(self, other: _Planned) -> bool:
+        return any(a.conflicts(b) for a in self.claims for b in other.claims)
+
+
+async def dispatch(run: Run, calls: Sequence[ToolCall]) -> list[ToolFinished]:
+    """Run the calls and log their results, both in the model's order.
+
+    Cancelled in the middle, every call still gets a result (``cancelled`` for those that did
+    not end), so that the history stays valid; then the cancellation goes on.
+
+    Raises:
+        SandboxError, StoreError: the ground is gone; each call has a result all the same.
+    """
+    planned = [_plan(run, call) for call in calls]
+    try:
+        for each in planned:
+            if each.finished is None:
+                await _permit(run, each)
+        _log_starts(run, planned)
+        await run.log.commit()  # intent before effect
+        await _execute(run, planned)
+    finally:
+        for each in planned:
+            if each.finished is None:
+                text = "[cancelled before it ended; it may have had effects]"
+                each.finished = _result(each, "cancelled", text)
+        logged = [run.append(each.finished) for each in planned if each.finished is not None]
+        await run.log.commit()
+    return logged
+
+
+def _plan(run: Run, call: ToolCall) -> _Planned:
+    """Find the tool and check the arguments; what is wrong becomes the call's result."""
+    planned = _Planned(call)
+    tool = run.tools.get(call.name)
+    if tool is None:
+        planned.finished = _result(planned, "invalid", _unknown_tool(call.name, list(run.tools)))
+        return planned
+    planned.tool = tool
+    parsed = parse_arguments(call.arguments)
+    if isinstance(parsed, Broken):
+        text = f"ERROR: not executed. The arguments are not valid JSON: {parsed.reason}"
+        planned.finished = _result(planned, "invalid", text)
+        return planned
+    try:
+        planned.arguments = tool.check(parsed.value)
+        planned.claims = tool.claims(planned.arguments)
+    except ToolError as error:
+        text = f"ERROR: not executed. {error}"
+        planned.finished = _result(planned, "invalid", text)
+    return planned
+
+
+def _unknown_tool(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, 1, 0.5)
+    guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"ERROR: there is no tool {name!r}.{guess} Tools: {', '.join(known)}"
+
+
+async def _permit(run: Run, planned: _Planned) -> None:
+    """Ask the policy and the hooks; a refusal becomes the call's result."""
+    call = _as_call(planned)
+    refusal: Refuse | None = None
+    if run.hooks.before_tool is not None:
+        refusal = await run.hooks.before_tool(call)
+    if refusal is None and planned.writes and not (planned.tool and planned.tool.ends_run):
+        refusal = await _approval(run, call)
+    if refusal is not None:
+        planned.finished = _result(planned, "refused", f"ERROR: not executed. {refusal.reason}")
+
+
+async def _approval(run: Run, call: Call) -> Refuse | None:
+    if run.approval == "auto":
+        return None
+    if run.approval == "read-only":
+        return Refuse("This session is read-only; only calls that change nothing are allowed.")
+    if run.hooks.approve is None:
+        return Refuse("This call needs somebody's approval, and nobody is there to give it.")
+    arguments = dict(call.arguments)
+    run.append(ApprovalAsked(call_id=call.id, tool=call.tool, arguments=arguments))
+    await run.log.commit()
+    answer = await run.hooks.approve(call)
+    refusal = answer if isinstance(answer, Refuse) else None
+    if answer is False:
+        refusal = Refuse("The user declined this call.")
+    reason = refusal.reason if refusal else ""
+    run.append(ApprovalAnswered(call_id=call.id, allowed=refusal is None, reason=reason))
+    return refusal
+
+
+def _log_starts(run: Run, planned: Sequence[_Planned]) -> None:
+    for each in planned:
+        if each.finished is None and each.tool is not None:
+            run.append(
+                ToolStarted(
+                    call_id=each.call.id,
+                    tool=each.tool.name,
+                    arguments=_loggable(each.arguments),
+                    repeatable=each.tool.repeatable,
+                )
+            )
+
+
+def _loggable(arguments: dict[str, Any] | None) -> dict[str, Any]:
+    """Arguments as JSON types (checked ones may be Python objects)."""
+    from pydantic_core import to_jsonable_python
+
+    return cast("dict[str, Any]", to_jsonable_python(arguments or {}, fallback=str))
+
+
+async def _execute(run: Run, planned: Sequence[_Planned]) -> None:
+    """Start each call as soon as all earlier ones that it conflicts with have ended."""
+    ended = [anyio.Event() for _ in planned]
+    fatal: list[AgentkitError] = []
+
+    async def one(index: int) -> None:
+        each = planned[index]
+        try:
+            for earlier in range(index):
+                if each.conflicts(planned[earlier]):
+                    await ended[earlier].wait()
+            if not fatal:
+                each.finished = await _call(run, each)
+        except (SandboxError, StoreError) as error:
+            fatal.append(error)
+            each.finished = _result(each, "failed", f"ERROR: {error}")
+        finally:
+            ended[index].set()
+
+    runnable = [index for index, each in enumerate(planned) if each.finished is None]
+    for index, each in enumerate(planned):
+        if each.finished is not None:
+            ended[index].set()
+    async with anyio.create_task_group() as tasks:
+        for index in runnable:
+            tasks.start_soon(one, index)
+    if fatal:
+        raise fatal[0]
+
+
+async def _call(run: Run, planned: _Planned) -> ToolFinished:
+    tool, arguments = planned.tool, planned.arguments
+    assert tool is not None and arguments is not None  # noqa: PT018 - planned as runnable
+    started = time.monotonic()
+    try:
+        result = await tool.run(_context(run, planned), arguments)
+    except ToolError as error:
+        result = ToolResult(f"ERROR: {error}", ok=False)
+    except (SandboxError, StoreError):
+        raise
+    except Exception as error:
+        result = ToolResult(f"ERROR: {type(error).__name__}: {error}", ok=False)
+    if tool.ends_run and result.ok and result.data.get("achieved", True):
+        result = await _held_by_checks(run, result)
+    finished = replace(
+        _result(planned, "done" if result.ok else "failed", result.content),
+        display=result.display,
+        data=_loggable(dict(result.data)),
+        duration=round(time.monotonic() - started, 4),
+    )
+    if run.hooks.after_tool is not None:
+        extra = await run.hooks.after_tool(_as_call(planned), finished)
+        if extra:
+            finished = replace(finished, content=f"{finished.content}\n\n{extra}")
+    return finished
+
+
+async def _held_by_checks(run: Run, result: ToolResult) -> ToolResult:
+    """A finish is answered with the failing output while a required check fails."""
+    failures = await run_checks(run, run.checks)
+    if not failures:
+        return result
+    return ToolResult(explain(failures), ok=False, data={"checks_failed": len(failures)})
+
+
+def _context(run: Run, planned: _Planned) -> ToolContext:
+    call_id = planned.call.id
+    return ToolContext(
+        session_id=run.log.session_id,
+        call_id=call_id,
+        lane=run.lane_name,
+        budget=run.budget,
+        emit_output=lambda text: run.log.show(
+            ToolOutput(lane=run.lane_name, call_id=call_id, text=text)
+        ),
+        state=run.tool_state,
+        record=run.record,
+        facts=lambda kind: list(run.state.facts.get(kind, ())),
+        update_plan=run.update_plan,
+        _sandbox=run.sandbox,
+    )
+
+
+def _as_call(planned: _Planned) -> Call:
+    return Call(planned.call.id, planned.call.name, planned.arguments or {}, planned.writes)
+
+
+def _result(planned: _Planned, status: ToolStatus, content: str) -> ToolFinished:
+    return ToolFinished(
+        call_id=planned.call.id,
+        tool=planned.call.name,
+        status=status,
+        content=content,
+        writes=planned.writes and status in ("done", "failed", "cancelled"),
+    )

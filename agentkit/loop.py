@@ -1,0 +1,182 @@
+"""The loop: ask, run the calls, look whether the work is done, again. It reads top to bottom.
+
+It ends in one of three ways: an ``Outcome`` (the model finished and every required check
+passes, or it said honestly that it could not), an error of the tree in ``errors``, or a
+cancellation. The history is valid at each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from agentkit.checks import explain, run_checks
+from agentkit.dispatch import dispatch
+from agentkit.errors import LimitReached, TaskFailed, ToolError, UnusableAnswer
+from agentkit.events import ModelResponded, Steered, ToolFinished
+from agentkit.models.faults import leaked_markup
+from agentkit.request import ask
+
+if TYPE_CHECKING:
+    from agentkit.run import Run
+
+MAX_UNUSABLE = 5
+"""Answers in a row of which nothing could be used."""
+MAX_REFUSED = 10
+"""Attempts to finish that the checks refused, in one run."""
+MAX_IDLE_REFUSED = 3
+"""The same in a row without a changed file in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the model ended its work."""
+
+    output: str
+    achieved: bool = True
+    data: Any = None
+
+
+async def work(run: Run) -> Outcome:
+    """Turn after turn until the task is done, within the deadline.
+
+    Raises:
+        LimitReached, UnusableAnswer, TaskFailed, ModelError, SandboxError, StoreError.
+    """
+    with anyio.move_on_after(run.budget.seconds_left) as deadline:
+        return await _turns(run)
+    if deadline.cancelled_caught:
+        run.budget.check()
+    allowed = run.budget.limits.deadline or 0.0
+    raise LimitReached("deadline", allowed, allowed, hint="Resume with a larger --deadline")
+
+
+async def _turns(run: Run) -> Outcome:
+    patience = _Patience()
+    while True:
+        await _take_in(run)
+        answer = await ask(run)
+        if run.hooks.after_model is not None:
+            await run.hooks.after_model(answer)
+        if answer.calls:
+            results = await dispatch(run, answer.calls)
+            patience.saw(results)
+            outcome = _outcome(run, results)
+        else:
+            outcome = await _closing_words(run, answer, patience)
+        if outcome is not None:
+            return outcome
+        patience.check(run)
+
+
+async def _take_in(run: Run) -> None:
+    """Append what was said to the model since its last answer."""
+    if run.hooks.before_model is not None:
+        extra = await run.hooks.before_model(run.state.turns + 1)
+        if extra:
+            run.hook_note(extra)
+    while run.notes:
+        run.note(run.notes.pop(0))
+    while run.steering:
+        run.append(Steered(text=run.steering.pop(0)))
+
+
+def _outcome(run: Run, results: Sequence[ToolFinished]) -> Outcome | None:
+    """The outcome, if one of the calls ended the run and no check went stale after it."""
+    for result in results:
+        tool = run.tools.get(result.tool)
+        if tool is None or not tool.ends_run or result.status != "done":
+            continue
+        achieved = bool(result.data.get("achieved", True))
+        if achieved and any(check in run.state.stale for check in run.checks):
+            run.note("[Calls after the finish may have changed files. Finish again, alone.]")
+            return None
+        output = str(result.data.get("output", result.content))
+        return Outcome(output, achieved, result.data.get("result"))
+    return None
+
+
+async def _closing_words(run: Run, answer: ModelResponded, patience: _Patience) -> Outcome | None:
+    """An answer without calls: the end, if it holds something and the checks agree."""
+    complaint = _complaint(run, answer)
+    if complaint:
+        patience.unusable += 1
+        patience.empty += not answer.content.strip()
+        run.note(complaint)
+        return None
+    patience.empty = 0
+    data = None
+    if run.parse_output is not None:
+        try:
+            data = run.parse_output(answer.content)
+        except ToolError as error:
+            patience.unusable += 1
+            run.note(f"[This is not the result that was asked for: {error} Call `finish` with it.]")
+            return None
+    failures = await run_checks(run, run.checks)
+    if failures:
+        patience.refused()
+        run.note(explain(failures))
+        return None
+    return Outcome(answer.content, data=data)
+
+
+def _complaint(run: Run, answer: ModelResponded) -> str:
+    """Why the text cannot be taken as the end of the work; "" where it can."""
+    if not answer.content.strip():
+        return (
+            "[Your last answer was empty. Go on with the task; when it is done, say what you did.]"
+        )
+    if run.tools and leaked_markup(answer.content):
+        return (
+            "[Your last answer holds a tool call written as text, so nothing was executed."
+            " Make the call through the tool interface.]"
+        )
+    if answer.finish_reason == "length":
+        return "[Your last answer was cut at its limit. Go on where it stopped, more briefly.]"
+    return ""
+
+
+@dataclass(slots=True)
+class _Patience:
+    """Counts what brings the work no further, and says when it is enough."""
+
+    unusable: int = 0
+    empty: int = 0
+    refusals: int = 0
+    idle_refusals: int = 0
+
+    def saw(self, results: Sequence[ToolFinished]) -> None:
+        self.empty = 0
+        usable = any(result.status not in ("invalid", "unknown") for result in results)
+        self.unusable = 0 if usable else self.unusable + 1
+        if any(result.writes and result.status == "done" for result in results):
+            self.idle_refusals = 0
+        if any(result.data.get("checks_failed") for result in results):
+            self.refused()
+
+    def refused(self) -> None:
+        self.refusals += 1
+        self.idle_refusals += 1
+
+    def check(self, run: Run) -> None:
+        """Stop honestly when nothing more is to be expected.
+
+        Raises:
+            UnusableAnswer, TaskFailed
+        """
+        if self.empty >= 2:
+            raise UnusableAnswer("the model answered with nothing, twice in a row")
+        if self.unusable >= MAX_UNUSABLE:
+            raise UnusableAnswer(f"{self.unusable} answers in a row could not be used")
+        if self.refusals >= MAX_REFUSED or self.idle_refusals >= MAX_IDLE_REFUSED:
+            failing = [check for check in run.checks if not _passes(run, check)]
+            raise TaskFailed(f"required checks still fail: {', '.join(failing)}")
+
+
+def _passes(run: Run, check: str) -> bool:
+    report = run.state.checks.get(check)
+    return report is not None and report.passed and check not in run.state.stale

@@ -1,0 +1,194 @@
+"""Ask the model once: retries, cut answers and money, each step an event in the log."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import anyio
+
+from agentkit.errors import LimitReached, ModelError, UnusableAnswer
+from agentkit.events import ModelDelta, ModelFailed, ModelRequested, ModelResponded
+from agentkit.models.catalogue import estimate_tokens
+from agentkit.models.types import Answer, Delta, DeltaCallback
+
+if TYPE_CHECKING:
+    from agentkit.run import Run
+
+MAX_CUTS = 3
+"""How often a cut answer is asked for again, each time with twice the limit."""
+IDLE = 300.0
+"""Seconds of silence in a stream after which it counts as stalled; keep-alives are no silence."""
+SILENCE = 1_200.0
+"""The same for an answer in one piece: keep-alive lines are documented for it, but one live
+measurement saw none in 60 s (2026-10), so silence means less."""
+SHORTEST = 1_024
+"""Tokens of answer below which a request is not worth its input."""
+
+
+async def ask(run: Run) -> ModelResponded:
+    """Send the lane's history and log the answer, which then is part of the history.
+
+    The same bytes are sent again after a transient fault, within the retry policy's waiting
+    budget and the deadline. An answer that was cut in the middle of a call, or before it said
+    anything, is not taken into the history but asked for again with a larger limit: the limit
+    does not reach the prompt, so the second request is served from the cache.
+
+    Raises:
+        LimitReached: the request's worst case does not fit the money left, or another limit.
+        ModelError: the provider gave no answer.
+        UnusableAnswer: cut again and again.
+    """
+    max_tokens = run.lane.rung.max_tokens
+    for _ in range(MAX_CUTS):
+        started = time.monotonic()
+        answer = await _with_retries(run, max_tokens)
+        if not _is_cut(answer):
+            return run.append(_responded(run, answer, time.monotonic() - started))
+        max_tokens = _log_cut(run, answer, max_tokens)
+    raise UnusableAnswer(
+        f"the answer was cut at its limit {MAX_CUTS} times",
+        hint="Give the rung a larger max_tokens, or a smaller task",
+    )
+
+
+async def _with_retries(run: Run, max_tokens: int) -> Answer:
+    waited = 0.0
+    attempt = 0
+    stream = run.watched  # nobody watches: one JSON body costs a hundredth of the CPU
+    while True:
+        attempt += 1
+        run.budget.check()
+        affordable = _affordable(run, max_tokens)
+        body = run.lane.body(max_tokens=affordable, stream=stream)
+        _log_request(run, attempt, len(body), affordable)
+        await run.log.commit()
+        try:
+            return await run.endpoint.ask(
+                body,
+                stream=stream,
+                on_delta=_shower(run) if stream else None,
+                idle_timeout=IDLE if stream else SILENCE,
+            )
+        except ModelError as error:
+            wait = run.retry.wait(error, attempt, waited, _JITTER)
+            _log_failure(run, error, attempt, wait)
+            await run.log.commit()
+            if wait is None:
+                raise
+        await anyio.sleep(wait)
+        waited += wait
+
+
+_JITTER = random.Random()
+
+
+def _affordable(run: Run, max_tokens: int) -> int:
+    """The answer's limit, lowered to what the money left can pay in the worst case.
+
+    Raises:
+        LimitReached: not even a short answer can be paid.
+    """
+    allowed = run.budget.limits.cost_usd
+    rung, now = run.lane.rung, datetime.now(UTC)
+    price = run.catalogue.price(rung.model, now)
+    if allowed is None or price is None or not price.output:
+        return max_tokens
+    cached = run.state.last_usage.get(run.lane_name)
+    prompt = run.state.prompt_tokens(run.lane_name, TOKENS_PER_BYTE)
+    reading = run.catalogue.worst_case(
+        rung.model, now, prompt, 0, min(prompt, cached.prompt_tokens) if cached else 0
+    )
+    left = allowed - run.state.cost_usd - reading
+    affordable = int(left * 1e6 / price.output)
+    if affordable < min(SHORTEST, max_tokens):
+        raise LimitReached(
+            "money",
+            round(run.state.cost_usd, 6),
+            allowed,
+            hint="The next request may not fit into what is left. Resume with a larger --max-cost",
+        )
+    return min(max_tokens, affordable)
+
+
+TOKENS_PER_BYTE = estimate_tokens("x" * 10_000) / 10_000
+
+
+def _is_cut(answer: Answer) -> bool:
+    """Cut in a call (which must never run), or before any text for the reader."""
+    return answer.finish_reason == "length" and (bool(answer.calls) or not answer.content.strip())
+
+
+def _log_cut(run: Run, answer: Answer, max_tokens: int) -> int:
+    window = run.catalogue.model(run.lane.rung.model)
+    larger = min(max_tokens * 2, window.max_output) if window.max_output else max_tokens * 2
+    run.append(
+        ModelFailed(
+            error="AnswerCut",
+            message=f"the answer was cut at {max_tokens} tokens; asking again with {larger}",
+            attempt=1,
+            wait=0.0,
+            usage=answer.usage,
+            cost_usd=_cost(run, answer),
+        )
+    )
+    return larger
+
+
+def _log_request(run: Run, attempt: int, size: int, max_tokens: int) -> None:
+    for limit, used, allowed in run.budget.near():
+        run.limit_near(limit, used, allowed)
+    run.append(
+        ModelRequested(
+            model=run.lane.rung.model,
+            attempt=attempt,
+            size=size,
+            prefix=run.lane.prefix,
+            max_tokens=max_tokens,
+        )
+    )
+
+
+def _log_failure(run: Run, error: ModelError, attempt: int, wait: float | None) -> None:
+    run.append(
+        ModelFailed(
+            error=type(error).__name__,
+            message=str(error),
+            attempt=attempt,
+            wait=None if wait is None else round(wait, 3),
+            status=error.status,
+        )
+    )
+
+
+def _responded(run: Run, answer: Answer, duration: float) -> ModelResponded:
+    rung = run.lane.rung
+    price = run.catalogue.price(rung.model, datetime.now(UTC))
+    return ModelResponded(
+        content=answer.content,
+        reasoning=answer.reasoning,
+        calls=answer.calls,
+        finish_reason=answer.finish_reason,
+        usage=answer.usage,
+        cost_usd=_cost(run, answer),
+        priced=price is not None and answer.usage.reported,
+        model=rung.model,
+        served_model=answer.served_model,
+        fingerprint=answer.fingerprint,
+        request_id=answer.request_id,
+        duration=round(duration, 4),
+        notes=answer.notes,
+    )
+
+
+def _cost(run: Run, answer: Answer) -> float:
+    return run.catalogue.cost(answer.usage, run.lane.rung.model, datetime.now(UTC))
+
+
+def _shower(run: Run) -> DeltaCallback:
+    def show(delta: Delta) -> None:
+        run.log.show(ModelDelta(lane=run.lane_name, kind=delta.kind, text=delta.text))
+
+    return show

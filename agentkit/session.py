@@ -1,0 +1,316 @@
+"""A live session: messages in, events out, resumable at any point."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import to_thread
+
+from agentkit.checks import reports
+from agentkit.errors import AgentkitError, LimitReached, SessionError, TaskFailed, UsageError
+from agentkit.events import (
+    CheckReport,
+    Event,
+    Message,
+    RunStarted,
+    SessionFinished,
+    Status,
+    ToolFinished,
+)
+from agentkit.log import EventLog, read
+from agentkit.loop import Outcome, work
+from agentkit.models.types import Usage
+from agentkit.run import Run
+from agentkit.state import State, replay
+
+if TYPE_CHECKING:
+    from agentkit.agent import Agent
+    from agentkit.stores import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended. Only ``finished`` means that the task was done and every check passes."""
+
+    status: Status
+    output: str
+    session_id: str
+    data: Any = None
+    """The validated result where the agent has an ``output_type``."""
+    checks: tuple[CheckReport, ...] = ()
+    cost_usd: float = 0.0
+    """US dollars of the whole session so far."""
+    priced: bool = True
+    """False where some request had no known price: the cost is then too low."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens of the whole session so far."""
+    turns: int = 0
+    """Answered requests of the whole session so far."""
+    duration: float = 0.0
+    """Seconds of this run."""
+    exit_code: int = 0
+    """What the command line would exit with."""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "finished"
+
+    @property
+    def cache_hit_ratio(self) -> float:
+        """Share of all input that was billed at the cache-hit price, 0 to 1."""
+        return self.usage.hit_ratio
+
+
+def new_id() -> str:
+    """A session id that sorts by its time of birth: ``20261124-041502-3f9a1c``."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+class Session:
+    """Made by ``Agent.session``; use it as an async context manager.
+
+    It works on one message at a time. Leaving the context stops what still runs and removes the
+    sandbox; the log stays, and ``agent.session(session_id=…)`` goes on from it.
+    """
+
+    def __init__(self, agent: Agent, store: Store, session_id: str, *, resume: bool) -> None:
+        self.id = session_id
+        self._agent = agent
+        self._store = store
+        self._resume = resume
+        self._live: Run | None = None
+        self._tasks = anyio.create_task_group()
+        self._scope: anyio.CancelScope | None = None
+        self._data: Any = None
+
+    async def __aenter__(self) -> Session:
+        events = await to_thread.run_sync(read, self._store, self.id)
+        if self._resume and not events:
+            raise SessionError(f"there is no session {self.id!r}")
+        if events and not self._resume:
+            raise SessionError(
+                f"a session {self.id!r} exists already", hint="Resume it, or choose another id"
+            )
+        log = EventLog(self._store, self.id, len(events))
+        self._live = self._agent.bring_up(log, replay(events))
+        _settle_open_calls(self._live)
+        await log.commit()
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.cancel()
+        try:
+            await self._tasks.__aexit__(kind, error, trace)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._run.close_sandbox()
+                await self._run.endpoint.aclose()
+
+    @property
+    def _run(self) -> Run:
+        if self._live is None:
+            raise UsageError("the session is not open", hint="Use `async with agent.session()`")
+        return self._live
+
+    @property
+    def state(self) -> State:
+        """What the log adds up to at this moment; read it, do not change it."""
+        return self._run.state
+
+    async def run(self, message: str = "", *, checks: Sequence[str] = ()) -> Result:
+        """Work on a message to its end; without one, go on where the last run stopped.
+
+        Args:
+            checks: commands that must exit 0 in the sandbox before the run may finish, beside
+                the agent's own.
+
+        Raises:
+            UsageError: nothing to do, checks without a sandbox, or a run is under way.
+            ModelError, SandboxError, StoreError: the run could not go on. It is logged, and the
+                session can be resumed.
+        """
+        run = self._run
+        required = self._accept(message, checks)
+        with anyio.CancelScope() as scope:
+            self._scope = scope
+            try:
+                await self._work(run, message, required)
+            finally:
+                self._scope = None
+        return self._result()
+
+    async def stream(
+        self, message: str = "", *, checks: Sequence[str] = ()
+    ) -> AsyncGenerator[Event]:
+        """Like ``run``, giving each event as it happens; the last is ``session.finished``.
+
+        Leaving the iteration early stops the run. Raises what ``run`` raises.
+        """
+        run = self._run
+        self._accept(message, checks)
+        run.watched = True
+        failures: list[Exception] = []
+        with run.log.watch() as watch:
+
+            async def work_on_it() -> None:
+                try:
+                    await self.run(message, checks=checks)
+                except Exception as error:
+                    failures.append(error)
+                finally:
+                    watch.end()
+
+            self._tasks.start_soon(work_on_it)
+            try:
+                async for event in watch.events:
+                    yield event
+            finally:
+                self.cancel()
+        if failures:
+            raise failures[0]
+
+    async def steer(self, text: str) -> None:
+        """Say something to the model in mid-run; it reads it before its next answer."""
+        if not text.strip():
+            raise UsageError("an empty message steers nothing")
+        self._run.steering.append(text)
+
+    def cancel(self) -> None:
+        """Stop the run that is under way, if any; the history stays valid and resumable."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    @property
+    def result(self) -> Result:
+        """How the last run ended.
+
+        Raises:
+            SessionError: none has ended yet.
+        """
+        return self._result()
+
+    def _accept(self, message: str, checks: Sequence[str]) -> tuple[str, ...]:
+        if self._scope is not None:
+            raise UsageError("the session is at work already", hint="Steer it, or wait for its end")
+        if not message.strip() and not self._run.state.lanes:
+            raise UsageError("the task is empty", hint="Say what is to be done")
+        required = tuple(dict.fromkeys([*self._agent.checks, *checks]))
+        if required and self._run.provider is None:
+            raise UsageError("checks need a sandbox to run in", hint="Give the agent a sandbox")
+        return required
+
+    async def _work(self, run: Run, message: str, checks: tuple[str, ...]) -> None:
+        """One run: open it in the log, loop, and log how it ended, whatever happens."""
+        run.checks = checks
+        outcome = Outcome("", achieved=False)
+        status: Status = "cancelled"
+        error: BaseException | None = None
+        run.budget.start()
+        try:
+            await self._open(run, message)
+            outcome = await work(run)
+            status = "finished" if outcome.achieved else "failed"
+        except TaskFailed as failure:
+            status, error = "failed", failure
+        except LimitReached as reached:
+            status, error = "limit", reached
+        except Exception as fault:
+            status, error = "error", fault
+            raise
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._close(run, status, outcome, error)
+
+    async def _open(self, run: Run, message: str) -> None:
+        """Log the message and, before the very first one, the lane and the briefing."""
+        first = not run.state.lanes
+        limits = asdict(run.budget.limits)
+        run.append(RunStarted(checks=run.checks, limits=limits, resumed=not first))
+        if first:
+            run.append(self._agent.opening())
+            if self._agent.briefing is not None and run.provider is not None:
+                run.note(await self._agent.briefing(await run.sandbox()))
+        if message.strip():
+            run.append(Message(text=message))
+        else:
+            run.note("[The session was interrupted and goes on now. Continue with the task.]")
+        await run.log.commit()
+
+    async def _close(
+        self, run: Run, status: Status, outcome: Outcome, error: BaseException | None
+    ) -> None:
+        state = run.state
+        seconds = run.budget.stop()
+        self._data = self._agent.result_of(outcome.data)
+        run.append(
+            SessionFinished(
+                status=status,
+                exit_code=_exit_code(status, error),
+                output=outcome.output or (str(error) if error is not None else ""),
+                error=type(error).__name__ if error is not None else "",
+                data=outcome.data,
+                checks=reports(run, run.checks),
+                turns=state.turns,
+                usage=state.usage,
+                cost_usd=state.cost_usd,
+                priced=state.priced,
+                duration=round(seconds, 3),
+            )
+        )
+        await run.log.commit()
+
+    def _result(self) -> Result:
+        finished = self._run.state.finished
+        if finished is None:
+            raise SessionError("the session has no ended run yet")
+        return Result(
+            status=finished.status,
+            output=finished.output,
+            session_id=self.id,
+            data=self._data,
+            checks=finished.checks,
+            cost_usd=finished.cost_usd,
+            priced=finished.priced,
+            usage=finished.usage,
+            turns=finished.turns,
+            duration=finished.duration,
+            exit_code=finished.exit_code,
+        )
+
+
+def _settle_open_calls(run: Run) -> None:
+    """Give each call that a dead process left open a result, so that the history is valid.
+
+    A call that had begun is *unknown*; nothing is run again.
+    """
+    for call_id, call in list(run.state.open_calls.items()):
+        begun = run.state.started.get(call_id)
+        if begun is None:
+            status, text = "cancelled", "[not executed: the session was interrupted before it]"
+        else:
+            status = "unknown"
+            text = (
+                "[The process that ran this session ended during this call. Its outcome is"
+                " unknown: it may have had all, some or none of its effects."
+                f" Look before you {'repeat it' if begun.repeatable else 'do it again'}.]"
+            )
+        run.append(
+            ToolFinished(call_id=call_id, tool=call.name, status=status, content=text, writes=True)
+        )
+
+
+def _exit_code(status: Status, error: BaseException | None) -> int:
+    codes = {"finished": 0, "failed": 1, "limit": 3, "cancelled": 130, "error": 1}
+    return error.exit_code if isinstance(error, AgentkitError) else codes[status]

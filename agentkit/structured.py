@@ -1,0 +1,92 @@
+"""Structured results: a ``finish`` tool whose arguments are the result, validated by pydantic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentkit.errors import ToolError, UsageError
+from agentkit.schema import normalise
+from agentkit.tool import Tool, ToolContext, ToolResult, explain_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """One type of result. What is not an object is wrapped in one, as ``result``."""
+
+    adapter: Any
+    schema: Mapping[str, Any]
+    wrapped: bool
+
+    @classmethod
+    def of(cls, output_type: Any) -> Structured:
+        """The description of a type.
+
+        Raises:
+            UsageError: pydantic cannot describe it as JSON Schema.
+        """
+        from pydantic import PydanticUserError, TypeAdapter
+
+        try:
+            adapter = TypeAdapter(output_type)
+            schema = adapter.json_schema()
+        except PydanticUserError as error:
+            raise UsageError(f"output_type {output_type!r} has no JSON Schema: {error}") from error
+        wrapped = schema.get("type") != "object"
+        if wrapped:
+            definitions = schema.pop("$defs", {})
+            inner = {"result": schema}
+            schema = {
+                "type": "object",
+                "properties": inner,
+                "required": ["result"],
+                "$defs": definitions,
+            }
+        return cls(adapter, normalise(schema), wrapped)
+
+    def validate(self, value: Any) -> Any:
+        """A validated instance, from the arguments of ``finish`` or from a plain answer.
+
+        Raises:
+            ToolError: what is wrong with it, in words for the model.
+        """
+        from pydantic import ValidationError
+
+        if self.wrapped and isinstance(value, dict) and "result" in value:
+            value = value["result"]  # pyright: ignore[reportUnknownVariableType] - validated next
+        try:
+            return self.adapter.validate_python(value)
+        except ValidationError as error:
+            raise ToolError(explain_errors(error, self.schema)) from error
+
+    def parse(self, text: str) -> Any:
+        """The result out of a plain answer that is JSON, with or without a code fence.
+
+        Raises:
+            ToolError: it is no JSON, or not of the type.
+        """
+        body = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
+        try:
+            value = json.loads(body)
+        except ValueError as error:
+            raise ToolError("it is not JSON.") from error
+        return self.plain(self.validate(value))
+
+    def plain(self, value: Any) -> Any:
+        """The instance as JSON types, for the log."""
+        return self.adapter.dump_python(value, mode="json")
+
+    def finish_tool(self) -> Tool:
+        """The ``finish`` tool for this type."""
+
+        def check(arguments: dict[str, Any]) -> dict[str, Any]:
+            return {"value": self.validate(arguments)}
+
+        async def run(_context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
+            value = self.plain(arguments["value"])
+            return ToolResult("Finished.", data={"result": value, "output": json.dumps(value)})
+
+        description = "Give the result and end the task. Call it once, alone, when all is done."
+        return Tool("finish", description, self.schema, run, check, ends_run=True)

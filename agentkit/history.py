@@ -41,6 +41,10 @@ class Lane:
         """Bytes of head and fragments."""
         return len(self._buffer)
 
+    def since(self, offset: int) -> bytes:
+        """The bytes that came after the history had ``offset`` bytes."""
+        return bytes(self._buffer[offset:])
+
     @property
     def prefix(self) -> str:
         """Identity of everything a request of now would start with."""

@@ -11,7 +11,6 @@ import anyio
 
 from agentkit.errors import LimitReached, ModelError, UnusableAnswer
 from agentkit.events import ModelDelta, ModelFailed, ModelRequested, ModelResponded
-from agentkit.models.catalogue import estimate_tokens
 from agentkit.models.types import Answer, Delta, DeltaCallback
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def _affordable(run: Run, max_tokens: int) -> int:
     if allowed is None or price is None or not price.output:
         return max_tokens
     cached = run.state.last_usage.get(run.lane_name)
-    prompt = run.state.prompt_tokens(run.lane_name, TOKENS_PER_BYTE)
+    prompt = run.state.prompt_tokens(run.lane_name)
     reading = run.catalogue.worst_case(
         rung.model, now, prompt, 0, min(prompt, cached.prompt_tokens) if cached else 0
     )
@@ -111,9 +110,6 @@ def _affordable(run: Run, max_tokens: int) -> int:
             hint="The next request may not fit into what is left. Resume with a larger --max-cost",
         )
     return min(max_tokens, affordable)
-
-
-TOKENS_PER_BYTE = estimate_tokens("x" * 10_000) / 10_000
 
 
 def _is_cut(answer: Answer) -> bool:

@@ -25,6 +25,7 @@ from agentkit.events import (
     ToolStarted,
 )
 from agentkit.history import Lane
+from agentkit.models.tokens import estimate_tokens
 from agentkit.models.types import ToolCall, Usage
 
 
@@ -120,17 +121,16 @@ class State:
         self.checks[report.command] = report
         self.stale.discard(report.command)
 
-    def prompt_tokens(self, lane: str, estimate: float) -> int:
-        """About how many tokens the next request of the lane reads.
+    def prompt_tokens(self, lane: str) -> int:
+        """About how many tokens the lane's next request reads.
 
-        Args:
-            estimate: tokens per byte for what no provider has counted yet.
+        What the provider counted last, and an estimate of what came since.
         """
         counted = self.last_usage.get(lane)
         if counted is None or not counted.prompt_tokens:
-            return int(self.lanes[lane].size * estimate)
-        fresh = self.lanes[lane].size - self.size_then[lane]
-        return counted.prompt_tokens + counted.completion_tokens + int(fresh * estimate)
+            return estimate_tokens(self.lanes[lane].since(0))
+        fresh = self.lanes[lane].since(self.size_then[lane])
+        return counted.prompt_tokens + counted.completion_tokens + estimate_tokens(fresh)
 
 
 def replay(events: list[Event]) -> State:

@@ -1,0 +1,218 @@
+"""Ask a model at an address, over the ``openai`` package, with bytes in and an ``Answer`` out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import anyio
+
+from agentkit.errors import ModelError, ServerFault, Stalled, StreamCut, Unreachable, UsageError
+from agentkit.models import _client, faults
+from agentkit.models._openai import load_openai
+from agentkit.models.stream import Assembler, Events, completion
+from agentkit.models.types import Answer, Delta, DeltaCallback
+
+_T = TypeVar("_T")
+
+DEEPSEEK = "https://api.deepseek.com"
+
+_JSON = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+
+_PAUSE = 0.02
+"""Seconds between two reads of a stream. Reading each of 250 deltas a second on its own costs
+140 µs of wake-up; read in bunches it is 23 (perf.md, 2026-11), and nobody sees the difference."""
+
+_SILENCE = 900.0
+"""Seconds of nothing but keep-alives after which an answer counts as stalled. DeepSeek closes
+after 600 s without a start (api-docs, 2026-11), so this is for streams that stop in the middle."""
+
+
+class Endpoint:
+    """An address and a key. Cheap to make; the connections are shared within an event loop.
+
+    Works under asyncio and trio. The key appears in no error and no ``repr``.
+    """
+
+    def __init__(self, base_url: str, api_key: str) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._api_key = api_key
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.base_url!r})"
+
+    async def ask(
+        self,
+        body: bytes,
+        *,
+        stream: bool,
+        on_delta: DeltaCallback | None = None,
+        idle_timeout: float = 300.0,
+    ) -> Answer:
+        """Send a body as it is and give the whole answer, or raise; nothing is tried twice.
+
+        Args:
+            body: as ``wire.body`` makes it; its tail must say the same about ``stream``.
+            on_delta: shown pieces, joined per read; only with ``stream``.
+            idle_timeout: seconds without a byte; keep-alives count as a sign of life.
+
+        Raises:
+            ModelError: one of its kinds, see ``agentkit.errors``.
+        """
+        if not stream:
+            response = await self._post(body, idle_timeout, stream=False)
+            return self._named(completion, response.content, faults.request_id(response.headers))
+        response = await self._post(body, idle_timeout, stream=True)
+        try:
+            return await self._read(response, on_delta, idle_timeout)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+
+    async def models(self) -> list[str]:
+        """The names that the provider says it serves (``GET /models``)."""
+        data = await self._get("/models")
+        try:
+            return [str(entry["id"]) for entry in data["data"]]
+        except (LookupError, TypeError) as error:
+            raise ServerFault("the list of models is not one") from error
+
+    async def balance(self) -> dict[str, Any]:
+        """What DeepSeek's ``GET /user/balance`` gives: ``is_available`` and ``balance_infos``,
+        amounts as strings (api-docs, 2026-11). Other providers raise ``RequestInvalid``."""
+        data = await self._get("/user/balance")
+        if not isinstance(data, dict):
+            raise ServerFault("the balance is not an object")
+        return data  # pyright: ignore[reportUnknownVariableType] - checked by who shows it
+
+    async def aclose(self) -> None:
+        """Leave the shared client of this event loop; the last one out closes it."""
+        await _client.release(self.base_url, self._api_key, self)
+
+    async def _post(self, body: bytes, idle: float, *, stream: bool) -> Any:
+        import httpx2  # noqa: PLC0415 - comes with openai
+
+        async with self._translated(_model_in(body)) as client:
+            return await client.post(
+                "/chat/completions",
+                cast_to=httpx2.Response,
+                content=body,
+                options={"headers": _JSON, "timeout": _client.timeout(idle)},
+                stream=stream,
+                stream_cls=load_openai().AsyncStream if stream else None,
+            )
+
+    async def _get(self, path: str) -> Any:
+        import httpx2  # noqa: PLC0415
+
+        async with self._translated() as client:
+            response = await client.get(
+                path, cast_to=httpx2.Response, options={"timeout": _client.timeout(30)}
+            )
+        try:
+            return json.loads(response.content)
+        except ValueError as error:
+            raise ServerFault(f"{path} did not answer with JSON") from error
+
+    async def _read(self, response: Any, on_delta: DeltaCallback | None, idle: float) -> Answer:
+        import httpx2  # noqa: PLC0415
+
+        request_id = faults.request_id(response.headers)
+        events, assembler = Events(), Assembler(request_id)
+        try:
+            with anyio.fail_after(_SILENCE) as scope:
+                async for chunk in response.aiter_bytes():
+                    deltas = self._named(_deltas, events, assembler, chunk)
+                    if assembler.done:
+                        break
+                    if deltas:
+                        scope.deadline = anyio.current_time() + _SILENCE
+                        if on_delta:
+                            _show(deltas, on_delta)
+                        await anyio.sleep(_PAUSE)
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            raise self._stalled(idle, request_id) from error
+        except httpx2.TransportError as error:
+            what = f"the connection broke in mid-answer ({type(error).__name__})"
+            raise StreamCut(what, request_id=request_id) from error
+        self._named(_deltas, events, assembler, b"\n")  # a last line without its end
+        return assembler.answer()
+
+    @asynccontextmanager
+    async def _translated(self, model: str = "") -> AsyncIterator[Any]:
+        """The client, with the package's errors turned into ours."""
+        openai = load_openai()
+        try:
+            yield _client.acquire(self.base_url, self._api_key, self)
+        except openai.APIStatusError as error:
+            response = error.response
+            text = self._without_key(response.text)
+            raise faults.classify(
+                response.status_code, text, response.headers, model=model
+            ) from None
+        except openai.APITimeoutError as error:
+            cause = type(error.__cause__).__name__
+            if cause == "ReadTimeout":
+                raise self._stalled(None, "") from None
+            raise self._unreachable(cause) from None
+        except openai.APIConnectionError as error:
+            raise self._unreachable(f"{type(error.__cause__).__name__}: {error.__cause__}") from None
+
+    def _named(self, function: Callable[..., _T], *arguments: object) -> _T:
+        """Call a parser; what it quotes of the provider's text must not hold the key."""
+        try:
+            return function(*arguments)
+        except ModelError as error:
+            error.what = self._without_key(error.what)
+            raise
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._api_key, "***") if len(self._api_key) > 3 else text
+
+    def _unreachable(self, cause: str) -> Unreachable:
+        return Unreachable(
+            f"no answer from {self.base_url} ({self._without_key(cause)})",
+            hint="Check the network and the base URL",
+        )
+
+    def _stalled(self, idle: float | None, request_id: str) -> Stalled:
+        span = f" for {idle:g} s" if idle else " past the idle limit"
+        return Stalled(f"{self.base_url} was silent{span}", request_id=request_id)
+
+
+def connect(base_url: str = "", api_key: str = "") -> Endpoint:
+    """An endpoint; without an address, DeepSeek's own.
+
+    Raises:
+        UsageError: the address is not an http(s) one, or the key cannot be sent in a header.
+    """
+    url = base_url or DEEPSEEK
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"the base URL {url!r} does not start with http:// or https://")
+    key = api_key.strip()
+    if not key.isascii() or not key.isprintable():
+        raise UsageError("the API key holds characters that no key has", hint="Copy it again")
+    return Endpoint(url, key)
+
+
+def _deltas(events: Events, assembler: Assembler, chunk: bytes) -> list[Delta]:
+    return [delta for payload in events.feed(chunk) for delta in assembler.feed(payload)]
+
+
+def _show(deltas: list[Delta], on_delta: DeltaCallback) -> None:
+    """Join neighbours of one kind: one call per read and kind is enough for a display."""
+    kind, texts = deltas[0].kind, [deltas[0].text]
+    for delta in deltas[1:]:
+        if delta.kind != kind:
+            on_delta(Delta(kind, "".join(texts)))
+            kind, texts = delta.kind, []
+        texts.append(delta.text)
+    on_delta(Delta(kind, "".join(texts)))
+
+
+def _model_in(body: bytes) -> str:
+    """The model's name, which ``wire.head`` puts first, for the hint about retired names."""
+    start = body[:200].decode("utf-8", "replace")
+    return start.partition('"model":"')[2].partition('"')[0]

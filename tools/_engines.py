@@ -1,0 +1,201 @@
+"""The programs that search: ripgrep, or git, find and grep."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import cast
+
+from agentkit.errors import ToolError
+from agentkit.sandbox import ExecResult, Sandbox
+from agentkit.tool import ToolContext
+from agentkit.tools import _globs, _hits
+from agentkit.tools._text import clip_line, counted, readable
+
+TIME_LIMIT = 60.0
+_KEPT_BYTES = 8 << 20
+_LONGEST_LINE = 4_000
+
+SKIPPED = (".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".tox")
+"""Directories left out where nobody can tell what the project ignores."""
+
+_PROBE = """
+command -v rg >/dev/null 2>&1 && echo rg
+command -v git >/dev/null 2>&1 && echo git
+echo a1 | grep -qP 'a\\d' 2>/dev/null && echo perl
+printf a | grep -Z a /dev/null >/dev/null 2>&1; [ $? -le 1 ] && echo nul
+:"""
+
+# A workspace of another owner is refused otherwise; a listing is all that is wanted. An empty name
+# parts the files from those that only the index still has.
+_GIT_FILES = r"""
+list() { git -c safe.directory='*' ls-files -z "$@"; }
+list --cached --others --exclude-standard && printf '\0' && list --deleted"""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for."""
+
+    folder: str
+    target: str
+    """``.``, or the name of the one file in ``folder`` that is searched."""
+    pattern: str
+    glob: str
+    ignore_case: bool
+    context_lines: int
+
+    @property
+    def describe(self) -> str:
+        where = self.folder if self.target == "." else f"{self.folder.rstrip('/')}/{self.target}"
+        parts = [repr(self.pattern) if self.pattern else "", f"in {where}", self.glob]
+        return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How this sandbox can be searched; found out once per session."""
+
+    sandbox: Sandbox
+    has_rg: bool
+    has_git: bool
+    greps_perl: bool
+    greps_nul: bool
+
+    @classmethod
+    async def of(cls, context: ToolContext, sandbox: Sandbox) -> Engine:
+        """The engine of this session's sandbox."""
+        known = cast("Engine | None", context.state.get("search_engine"))
+        if known is not None and known.sandbox is sandbox:
+            return known
+        words = (await sandbox.exec(_PROBE)).output.data.decode().split()
+        engine = cls(sandbox, *(name in words for name in ("rg", "git", "perl", "nul")))
+        context.state["search_engine"] = engine
+        return engine
+
+    async def contents(self, query: Query) -> tuple[list[_hits.FileHits], str, bool]:
+        """The lines that match, a note on what was left out, and whether there may be more."""
+        if self.has_rg:
+            ran = await self._run(_rg(query), query.folder)
+            files = _hits.parse_nul(_kept(ran))
+            _refuse_bad_pattern(query, ran, bool(files))
+            return files, "", _was_cut(ran)
+        return await self._grep(query)
+
+    async def names(self, query: Query) -> tuple[list[str], str, bool]:
+        """The files that match, a note on what was left out, and whether there may be more."""
+        if self.has_rg:
+            ran = await self._run(_rg(query), query.folder)
+            _refuse_bad_pattern(query, ran, ran.output.total > 0)
+            names = [readable(path) for path in _split(_kept(ran))]
+            return names, "", _was_cut(ran)
+        paths, note, cut = await self._paths(query)
+        return sorted(readable(path) for path in paths), note, cut
+
+    async def _grep(self, query: Query) -> tuple[list[_hits.FileHits], str, bool]:
+        if "\\n" in query.pattern or "\n" in query.pattern:
+            raise ToolError("there is no ripgrep here, so a pattern cannot span lines")
+        paths, note, listing_cut = await self._paths(query)
+        if not paths:
+            return [], note, listing_cut
+        listing = b"".join(path + b"\0" for path in paths)
+        ran = await self._run(f"xargs -0 {self._grep_words(query)}", query.folder, listing)
+        kept = _kept(ran)
+        parsed = _hits.parse_nul(kept) if self.greps_nul else _hits.parse_colons(kept, paths)
+        files = [each for each in parsed if not _is_binary(each)]
+        _refuse_bad_pattern(query, ran, bool(parsed))
+        files.sort(key=lambda each: each.path)
+        return files, note, listing_cut or _was_cut(ran)
+
+    def _grep_words(self, query: Query) -> str:
+        # -a: a text in another encoding is text, too; -s: what cannot be read is skipped.
+        pattern = query.pattern if self.greps_perl else query.pattern.replace(r"\d", "[0-9]")
+        words = ["grep", "-nHas", "-P" if self.greps_perl else "-E"]
+        words += ["-Z"] if self.greps_nul else []
+        words += ["-i"] if query.ignore_case else []
+        words += ["-C", str(query.context_lines)] if query.context_lines else []
+        return shlex.join([*words, "-e", pattern, "--"])
+
+    async def _paths(self, query: Query) -> tuple[list[bytes], str, bool]:
+        """The files to search, with ``./`` in front so that no name looks like an option."""
+        if query.target != ".":
+            return [f"./{query.target}".encode()], "", False
+        listed, note, cut = await self._listing(query)
+        paths = [path for path in listed if b"\n" not in path]
+        odd = len(listed) - len(paths)
+        if query.glob:
+            paths = [path for path in paths if _globs.matches(query.glob, readable(path))]
+        if odd:
+            note += f"\n[{counted(odd, 'file')} with a line break in the name left out]"
+        return [b"./" + path for path in sorted(set(paths))], note, cut
+
+    async def _listing(self, query: Query) -> tuple[list[bytes], str, bool]:
+        """All files that the project does not ignore, as git or find sees them."""
+        if self.has_git:
+            ran = await self._run(_GIT_FILES, query.folder)
+            there, _, gone = _kept(ran).partition(b"\0\0")
+            files = set(_split(there + b"\0")) - set(_split(gone)) - {b""}
+            if ran.ok and files:
+                return list(files), "", _was_cut(ran)
+        skipped = " -o ".join(f"-name {name}" for name in SKIPPED)
+        ran = await self._run(
+            rf"find . \( -type d \( {skipped} \) -prune \) -o -type f -print0", query.folder
+        )
+        note = f"\n[ignore files are not applied here; skipped: {', '.join(SKIPPED)}]"
+        return _split(_kept(ran)), note, _was_cut(ran)
+
+    async def _run(self, command: str, folder: str, stdin: bytes = b"") -> ExecResult:
+        ran = await self.sandbox.exec(
+            command,
+            cwd=folder,
+            stdin=stdin,
+            env={"LC_ALL": "C.UTF-8"},
+            timeout=TIME_LIMIT,
+            keep=_KEPT_BYTES,
+            split=True,
+        )
+        if ran.ended == "timeout":
+            raise ToolError(
+                f"the search took longer than {TIME_LIMIT:g} seconds: narrow the path or glob"
+            )
+        return ran
+
+
+def _rg(query: Query) -> str:
+    words = ["rg", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--sort=path"]
+    words += ["--color=never", "--null", "--glob=!.git"]
+    words += [f"--glob={query.glob}"] if query.glob else []
+    if not query.pattern:
+        return shlex.join([*words, "--files", "--", f"./{query.target}"])
+    words += ["--line-number", "--with-filename", "--no-heading"]
+    words += [f"--max-columns={_LONGEST_LINE}", "--max-columns-preview"]
+    words += ["--ignore-case"] if query.ignore_case else []
+    words += [f"--context={query.context_lines}"] if query.context_lines else []
+    words += ["--multiline"] if "\\n" in query.pattern or "\n" in query.pattern else []
+    return shlex.join([*words, "--regexp", query.pattern, "--", f"./{query.target}"])
+
+
+def _split(output: bytes) -> list[bytes]:
+    return [path.removeprefix(b"./") for path in output.split(b"\0")[:-1]]
+
+
+def _kept(ran: ExecResult) -> bytes:
+    """The whole output, or its start where the middle was dropped."""
+    return ran.output.head if ran.output.omitted else ran.output.data
+
+
+def _was_cut(ran: ExecResult) -> bool:
+    return ran.output.omitted > 0 or ran.ended == "flood"
+
+
+def _is_binary(hits: _hits.FileHits) -> bool:
+    return any("\\x00" in text for _, text, _ in hits.lines)
+
+
+def _refuse_bad_pattern(query: Query, ran: ExecResult, found: bool) -> None:
+    """An exit code of 2 with words on standard error, and nothing found, is a bad pattern."""
+    words = readable(ran.stderr.data) if ran.stderr else ""
+    lines = [line for line in words.splitlines() if line.strip() and "directory" not in line]
+    if ran.exit_code >= 2 and lines and not found:
+        shown = "\n".join(clip_line(line, 200) for line in lines[:4])
+        raise ToolError(f"the search {query.describe} failed:\n{shown}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,10 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or writes the sessions, keys or endpoints of whoever runs it."""
     home = tmp_path / "agentkit-home"
     monkeypatch.setenv("AGENTKIT_HOME", str(home))
     for name in ("DEEPSEEK_API_KEY", "AGENTKIT_BASE_URL", "AGENTKIT_DEBUG"):
         monkeypatch.delenv(name, raising=False)
-    yield home
+    return home

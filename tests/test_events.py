@@ -38,6 +38,8 @@ def example(cls: type[Event]) -> Event:
     if cls is events.SessionFinished:
         given_fields |= {"status": "finished", "data": None}
         given_fields["checks"] = (CheckReport(command="true", passed=True, exit_code=0),)
+    if cls is events.ModelFailed:
+        given_fields["status"] = 503
     if cls is events.LimitNear:
         given_fields["allowed"] = 1.0
     if cls is events.RunStarted:

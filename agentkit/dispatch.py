@@ -6,7 +6,6 @@ do, and their results always enter the log in the model's order.
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from agentkit.events import (
     ToolStatus,
 )
 from agentkit.hooks import Call, Refuse
-from agentkit.models.arguments import Broken, parse_arguments
+from agentkit.models.arguments import Broken, nearest_name, parse_arguments
 from agentkit.models.types import ToolCall
 from agentkit.tool import Claim, Tool, ToolContext, ToolResult
 
@@ -101,8 +100,8 @@ def _plan(run: Run, call: ToolCall) -> _Planned:
 
 
 def _unknown_tool(name: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, 1, 0.5)
-    guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    nearest = nearest_name(name, known)
+    guess = f" Did you mean {nearest!r}?" if nearest else ""
     return f"ERROR: there is no tool {name!r}.{guess} Tools: {', '.join(known)}"
 
 

@@ -17,7 +17,7 @@ from agentkit.checks import explain, run_checks
 from agentkit.dispatch import dispatch
 from agentkit.errors import LimitReached, TaskFailed, ToolError, UnusableAnswer
 from agentkit.events import ModelResponded, Steered, ToolFinished
-from agentkit.models.faults import leaked_markup
+from agentkit.models.leaks import leaked_markup
 from agentkit.request import ask
 
 if TYPE_CHECKING:

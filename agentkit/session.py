@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
+from anyio.abc import TaskGroup
 
 from agentkit.checks import reports
 from agentkit.errors import AgentkitError, LimitReached, SessionError, TaskFailed, UsageError
@@ -85,7 +86,7 @@ class Session:
         self._store = store
         self._resume = resume
         self._live: Run | None = None
-        self._tasks = anyio.create_task_group()
+        self._tasks: TaskGroup | None = None
         self._scope: anyio.CancelScope | None = None
         self._data: Any = None
 
@@ -101,6 +102,7 @@ class Session:
         self._live = self._agent.bring_up(log, replay(events))
         _settle_open_calls(self._live)
         await log.commit()
+        self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         return self
 
@@ -112,7 +114,8 @@ class Session:
     ) -> None:
         self.cancel()
         try:
-            await self._tasks.__aexit__(kind, error, trace)
+            if self._tasks is not None:
+                await self._tasks.__aexit__(kind, error, trace)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._run.close_sandbox()
@@ -172,6 +175,7 @@ class Session:
                 finally:
                     watch.end()
 
+            assert self._tasks is not None
             self._tasks.start_soon(work_on_it)
             try:
                 async for event in watch.events:

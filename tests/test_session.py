@@ -95,7 +95,9 @@ async def test_streaming_gives_every_event_in_order(anyio_backend: str) -> None:
     ][1:]  # fmt: skip
     numbers = [event.seq for event in events if event.seq is not None]
     assert numbers == list(range(2, len(numbers) + 2))
-    assert "".join(e.text for e in events if e.type == "model.delta" and e.kind == "content") == "Two."  # type: ignore[attr-defined]
+    assert (
+        "".join(e.text for e in events if e.type == "model.delta" and e.kind == "content") == "Two."
+    )  # type: ignore[attr-defined]
 
 
 async def test_read_only_calls_run_side_by_side_and_results_keep_the_order() -> None:
@@ -316,7 +318,7 @@ async def test_structured_results_are_validated_instances() -> None:
 
 
 async def test_structured_results_from_plain_json_and_of_plain_types() -> None:
-    with FakeDeepSeek([says("nonsense"), says('```json\n[1, 2]\n```')]) as server:
+    with FakeDeepSeek([says("nonsense"), says("```json\n[1, 2]\n```")]) as server:
         result = await make(server).run("Numbers?", output_type=list[int])
     assert result.data == [1, 2]
 
@@ -379,7 +381,7 @@ async def test_a_log_cut_anywhere_can_be_resumed() -> None:
     def model(request: dict[str, Any]) -> Reply:
         text = json.dumps(request["messages"])
         for number in (1, 2):
-            if f"\\\"number\\\": {number}" not in text and f"acted {number}" not in text:
+            if f'\\"number\\": {number}' not in text and f"acted {number}" not in text:
                 return asks(Asks("act", {"number": number}), Asks("act", {"number": number + 10}))
         return says("done")
 
@@ -411,7 +413,11 @@ async def _resume_cut(
     assert len(calls) == len(set(calls))
     begun = {e.call_id for e in events[: len(rows)] if isinstance(e, ToolStarted)}
     done = {e.call_id for e in events[: len(rows)] if isinstance(e, ToolFinished)}
-    told = {e.call_id for e in events[len(rows) :] if isinstance(e, ToolFinished) and e.status == "unknown"}
+    told = {
+        e.call_id
+        for e in events[len(rows) :]
+        if isinstance(e, ToolFinished) and e.status == "unknown"
+    }
     assert told == begun - done
     before = [event for event in events[: len(rows)] if isinstance(event, ModelRequested)]
     if before:  # what goes out after the crash extends what went out before it

@@ -1,1 +1,20 @@
-"""The tools that a model may call: one file per tool."""
+"""Tools for coding and terminal work, each a file of its own.
+
+``coder()``, ``minimal()``, ``shell()``, ``edit()`` and ``search()`` give lists of tools for an
+``Agent``; ``preset(name)`` gives a system prompt together with its tools. The tools need nothing
+of the sandbox but its protocol. See ``docs/tools.md``.
+"""
+
+from agentkit.tools.environment import environment_facts
+from agentkit.tools.presets import Preset, coder, edit, minimal, preset, search, shell
+
+__all__ = [
+    "Preset",
+    "coder",
+    "edit",
+    "environment_facts",
+    "minimal",
+    "preset",
+    "search",
+    "shell",
+]

@@ -21,7 +21,8 @@ class Step(TypedDict):
 
 
 def _claims(_arguments: dict[str, Any]) -> tuple[Claim, ...]:
-    return (Claim("plan"),)
+    """It touches no file: it needs no approval, and makes no passed check stale."""
+    return (Claim("plan", write=False),)
 
 
 @tool(claims=_claims, repeatable=True)

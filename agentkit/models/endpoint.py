@@ -125,12 +125,12 @@ class Endpoint:
             with anyio.fail_after(_SILENCE) as scope:
                 async for chunk in response.aiter_bytes():
                     deltas = self._named(_deltas, events, assembler, chunk)
+                    if deltas and on_delta:
+                        _show(deltas, on_delta)
                     if assembler.done:
                         break
                     if deltas:
                         scope.deadline = anyio.current_time() + _SILENCE
-                        if on_delta:
-                            _show(deltas, on_delta)
                         await anyio.sleep(_PAUSE)
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise self._stalled(idle, request_id) from error
@@ -158,7 +158,10 @@ class Endpoint:
                 raise self._stalled(None, "") from None
             raise self._unreachable(cause) from None
         except openai.APIConnectionError as error:
-            raise self._unreachable(f"{type(error.__cause__).__name__}: {error.__cause__}") from None
+            cause = f"{type(error.__cause__).__name__}: {error.__cause__}"
+            if "without sending complete" in cause:
+                raise StreamCut("the connection broke in mid-answer") from None
+            raise self._unreachable(cause) from None
 
     def _named(self, function: Callable[..., _T], *arguments: object) -> _T:
         """Call a parser; what it quotes of the provider's text must not hold the key."""

@@ -25,6 +25,9 @@ from agentkit.errors import (
     RequestInvalid,
     ServerFault,
 )
+from agentkit.models.leaks import leaked_markup
+
+__all__ = ["classify", "leaked_markup", "message_of", "request_id", "retry_after"]
 
 _CONCURRENCY = re.compile(r"concurrency limit of (\d+)")
 _SUPPORTED = re.compile(r"supported API model names are (.+?),? but you passed (\S+?)\.?$")
@@ -83,7 +86,7 @@ def classify(
     return _invalid(what, message, model, facts)
 
 
-_LATER = "It was tried again until the waiting budget was used up; resume the session later"
+_LATER = "If it lasts, resume the session later"
 
 
 def _server(what: str, message: str, facts: Mapping[str, Any]) -> ModelError:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from agentkit.errors import Overloaded, ServerFault, StreamCut
 from agentkit.models import faults
+from agentkit.models.leaks import leaked_markup, recover
 from agentkit.models.types import Answer, Delta, FinishReason, ToolCall, Usage
 
 _UNFINISHED = ("insufficient_system_resource", "aborted")
@@ -190,7 +191,10 @@ def completion(data: bytes, request_id: str = "") -> Answer:
 
 
 def usage_of(data: Mapping[str, Any]) -> Usage:
-    """Usage in DeepSeek's fields, or OpenAI's where those are missing; nonsense counts as 0."""
+    """Usage in DeepSeek's fields, or OpenAI's where those are missing.
+
+    Nonsense counts as 0, and a prompt that was not counted as not reported.
+    """
 
     def number(value: object) -> int:
         return value if isinstance(value, int) and value > 0 else 0
@@ -201,7 +205,8 @@ def usage_of(data: Mapping[str, Any]) -> Usage:
             return 0
         return number(cast("Mapping[str, object]", details).get(name))
 
-    prompt = number(data.get("prompt_tokens"))
+    given = data.get("prompt_tokens")
+    prompt = number(given)
     hit = number(data.get("prompt_cache_hit_tokens"))
     hit = min(prompt, hit or inside("prompt_tokens_details", "cached_tokens"))
     return Usage(
@@ -210,6 +215,7 @@ def usage_of(data: Mapping[str, Any]) -> Usage:
         miss_tokens=prompt - hit,
         completion_tokens=number(data.get("completion_tokens")),
         reasoning_tokens=inside("completion_tokens_details", "reasoning_tokens"),
+        reported=isinstance(given, int) and given >= 0,
     )
 
 
@@ -220,6 +226,7 @@ def _answer(finish: str, answer: Answer) -> Answer:
         )
     if not finish:
         raise StreamCut("the answer has no finish reason", request_id=answer.request_id)
+    answer = _with_leaks(answer)
     calls, notes = _with_ids(answer.calls)
     reason: FinishReason = "stop"
     if finish in ("length", "content_filter"):
@@ -229,6 +236,23 @@ def _answer(finish: str, answer: Answer) -> Answer:
     if finish not in ("stop", "tool_calls", "length", "content_filter"):
         notes.append(f"unknown finish reason {finish!r} read as {reason!r}")
     return replace(answer, calls=calls, finish_reason=reason, notes=(*answer.notes, *notes))
+
+
+def _with_leaks(answer: Answer) -> Answer:
+    """Calls written as text become calls, unless there are proper ones or there is doubt."""
+    if answer.calls:
+        return answer
+    found = recover(answer.content)
+    if found:
+        notes = (*answer.notes, f"{len(found[1])} calls leaked as text were read as calls")
+        return replace(answer, content=found[0], calls=found[1], notes=notes)
+    if leaked_markup(answer.content):
+        return replace(answer, notes=(*answer.notes, "leaked tool markup could not be read"))
+    found = None if answer.content.strip() else recover(answer.reasoning)
+    if found:  # the vendor's own parser promotes these too
+        notes = (*answer.notes, f"{len(found[1])} calls inside the reasoning were read as calls")
+        return replace(answer, reasoning=found[0], calls=found[1], notes=notes)
+    return answer
 
 
 def _with_ids(calls: tuple[ToolCall, ...]) -> tuple[tuple[ToolCall, ...], list[str]]:

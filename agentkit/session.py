@@ -108,14 +108,16 @@ class Session:
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
     ) -> None:
         self.cancel()
         try:
             if self._tasks is not None:
-                await self._tasks.__aexit__(kind, error, trace)
+                # Not told of the error: it would come out wrapped in a group, and the caller's
+                # ``except ModelError`` would not see it. Nothing runs in the group any more.
+                await self._tasks.__aexit__(None, None, None)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._run.close_sandbox()

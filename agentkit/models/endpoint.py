@@ -30,6 +30,10 @@ _SILENCE = 900.0
 after 600 s without a start (api-docs, 2026-11), so this is for streams that stop in the middle."""
 
 
+_FAREWELL = 1.0
+"""Seconds that a provider may take to close an answer after its terminator."""
+
+
 class Endpoint:
     """An address and a key. Cheap to make; the connections are shared within an event loop.
 
@@ -124,17 +128,22 @@ class Endpoint:
         try:
             with anyio.fail_after(_SILENCE) as scope:
                 async for chunk in response.aiter_bytes():
+                    if assembler.done:  # read on: only at its end is the connection free again
+                        continue
                     deltas = self._named(_deltas, events, assembler, chunk)
                     if deltas and on_delta:
                         _show(deltas, on_delta)
-                    if assembler.done:
-                        break
-                    if deltas:
-                        scope.deadline = anyio.current_time() + _SILENCE
+                    rest = _FAREWELL if assembler.done else _SILENCE
+                    if deltas or assembler.done:
+                        scope.deadline = anyio.current_time() + rest
+                    if deltas and not assembler.done:
                         await anyio.sleep(_PAUSE)
         except (TimeoutError, httpx2.TimeoutException) as error:
-            raise self._stalled(idle, request_id) from error
+            if not assembler.done:
+                raise self._stalled(idle, request_id) from error
         except httpx2.TransportError as error:
+            if assembler.done:
+                return assembler.answer()
             what = f"the connection broke in mid-answer ({type(error).__name__})"
             raise StreamCut(what, request_id=request_id) from error
         self._named(_deltas, events, assembler, b"\n")  # a last line without its end

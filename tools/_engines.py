@@ -90,7 +90,7 @@ class Engine:
             names = [readable(path) for path in _split(_kept(ran))]
             return names, "", _was_cut(ran)
         paths, note, cut = await self._paths(query)
-        return sorted(readable(path) for path in paths), note, cut
+        return [readable(path.removeprefix(b"./")) for path in paths], note, cut
 
     async def _grep(self, query: Query) -> tuple[list[_hits.FileHits], str, bool]:
         if "\\n" in query.pattern or "\n" in query.pattern:

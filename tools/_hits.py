@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from agentkit.tools._text import OUTPUT_LIMIT, clip_line, counted, readable
+from agentkit.tools._text import OUTPUT_LIMIT, clip_line, counted, one_line, readable
 
 MOST_LINES = 200
 """Result lines shown in all."""
@@ -110,7 +110,7 @@ def show(files: Sequence[FileHits], prefix: str, *, cut: bool = False) -> str:
 def _block(hits: FileHits, prefix: str, most: int) -> tuple[str, int]:
     """One file's results, at most ``most`` lines of them, and how many these are."""
     lines = hits.lines[: max(most, 1)]
-    parts = [prefix + hits.path]
+    parts = [prefix + one_line(hits.path)]
     previous = 0
     with_context = any(not is_match for _, _, is_match in hits.lines)
     for number, text, is_match in lines:
@@ -132,7 +132,7 @@ def show_names(names: Sequence[str], prefix: str, *, cut: bool = False) -> str:
         characters -= len(prefix) + len(name) + 1
         if characters < 0:
             break
-        shown.append(prefix + name)
+        shown.append(prefix + one_line(name))
     end = f"{'more than ' if cut else ''}{counted(len(names), 'file')}"
     if len(shown) < len(names):
         end += f"; the first {len(shown)} are shown: narrow the path or glob"

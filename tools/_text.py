@@ -86,6 +86,11 @@ class Clip:
         return f"{self.head}{gap}{notice}\n{self.tail}".rstrip("\n")
 
 
+def one_line(name: str) -> str:
+    r"""A file's name with line breaks and the like as ``\n`` or ``\xNN``: one name, one line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+
+
 def clip_line(line: str, limit: int = LINE_LIMIT) -> str:
     """One line, its end replaced by a count where it is too long."""
     if len(line) <= limit:

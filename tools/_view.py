@@ -11,7 +11,7 @@ from agentkit.errors import FileError, ToolError
 from agentkit.sandbox import Sandbox
 from agentkit.tools._document import Document
 from agentkit.tools._match import numbered
-from agentkit.tools._text import OUTPUT_LIMIT, counted
+from agentkit.tools._text import OUTPUT_LIMIT, counted, one_line
 
 NOISE = frozenset(
     {"node_modules", "__pycache__", "venv", "target", "dist", "build", "site-packages"}
@@ -105,7 +105,7 @@ async def directory(sandbox: Sandbox, path: str) -> str:
     entries = [
         entry for name in top for entry in (name, *(name + each for each in inside.get(name, ())))
     ]
-    shown = "\n".join(entries[:_MOST_ENTRIES])
+    shown = "\n".join(one_line(entry) for entry in entries[:_MOST_ENTRIES])
     notes = [f"{path} has {counted(len(top), 'entry')} that are not hidden"]
     if len(entries) > _MOST_ENTRIES:
         notes.append(f"{len(entries) - _MOST_ENTRIES:,} more two levels deep are not shown")

@@ -1,0 +1,191 @@
+"""``search`` gives the same answers with ripgrep, with git and grep, and with find and grep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agentkit.tools._engines import Engine
+from agentkit.tools.searcher import search
+
+from .conftest import DOCKER, Desk
+
+
+@pytest.fixture(params=["rg", "git", "find"])
+async def finder(desk: Desk, request: pytest.FixtureRequest) -> Desk:
+    """A desk whose search is held to one of the three ways."""
+    engine = await Engine.of(desk.context(), desk.sandbox)
+    if request.param == "rg" and not engine.has_rg:
+        pytest.skip("no ripgrep here")
+    if request.param == "git":
+        await desk.sh("git init -q")
+        engine = replace(engine, has_rg=False)
+    elif request.param == "find":
+        engine = replace(engine, has_rg=False, has_git=False)
+    desk.state["search_engine"] = engine
+    return desk
+
+
+async def test_lines_stand_under_their_file(finder: Desk) -> None:
+    await finder.put("b.py", "import os\nx = 1\nimport sys\n")
+    await finder.put("a/c.py", "import re\n")
+    text = await finder.text(search, pattern=r"^import \w+$")
+    assert text.startswith(
+        "a/c.py\n1: import re\nb.py\n1: import os\n3: import sys\n[3 matches in 2 files]"
+    )
+
+
+async def test_a_glob_narrows(finder: Desk) -> None:
+    for name in ("a.py", "a.js", "src/b.py", "src/deep/c.py"):
+        await finder.put(name, "needle\n")
+
+    async def found(glob: str) -> list[str]:
+        text = await finder.text(search, pattern="needle", glob=glob)
+        return [line for line in text.splitlines() if line.endswith((".py", ".js"))]
+
+    assert await found("*.py") == ["a.py", "src/b.py", "src/deep/c.py"]
+    assert await found("src/*.py") == ["src/b.py"]
+    assert await found("src/**/*.py") == ["src/b.py", "src/deep/c.py"]
+    assert await found("*.{js,ts}") == ["a.js"]
+    assert await found("!*.py") == ["a.js"]
+
+
+async def test_files_are_listed_by_name(finder: Desk) -> None:
+    for name in ("a.py", "src/b.py", "c.js", ".github/w.yml"):
+        await finder.put(name, "")
+    text = await finder.text(search, glob="*.py")
+    assert text.startswith("a.py\nsrc/b.py\n[2 files]")
+    assert (await finder.text(search, glob="*.yml")).startswith(".github/w.yml\n[1 file]")
+    assert (await finder.text(search, glob="*.rs")).startswith("No file matches in ")
+
+
+async def test_a_path_narrows_and_stays_in_the_names(finder: Desk) -> None:
+    await finder.put("src/a.py", "x\nneedle\n")
+    await finder.put("other/a.py", "needle\n")
+    text = await finder.text(search, pattern="needle", path="src")
+    assert text.startswith("src/a.py\n2: needle\n[1 match in 1 file]")
+    text = await finder.text(search, pattern="needle", path=finder.path("src/a.py"))
+    assert text.startswith("src/a.py\n2: needle\n[1 match in 1 file]")
+
+
+async def test_outside_the_workspace_names_are_absolute(finder: Desk) -> None:
+    text = await finder.text(search, pattern="^root:", path="/etc/passwd")
+    assert text.startswith("/etc/passwd\n1: root:")
+
+
+async def test_ignored_files_are_skipped(finder: Desk) -> None:
+    await finder.put("a.py", "needle\n")
+    await finder.put("node_modules/x/b.js", "needle\n")
+    await finder.put(".gitignore", "node_modules/\n")
+    await finder.put(".git/description", "needle\n")
+    text = await finder.text(search, pattern="needle")
+    assert text.startswith("a.py\n1: needle\n[1 match in 1 file]")
+    if not finder.state["search_engine"].has_rg and not finder.state["search_engine"].has_git:
+        assert "[ignore files are not applied here; skipped: .git, " in text
+
+
+async def test_case_and_context(finder: Desk) -> None:
+    await finder.put("a", "one\nTWO\nthree\nfour\nfive\nsix\ntwo\n")
+    assert "[1 match in 1 file]" in await finder.text(search, pattern="two")
+    text = await finder.text(search, pattern="two", ignore_case=True, context_lines=1)
+    assert text.startswith("a\n1- one\n2: TWO\n3- three\n  …\n6- six\n7: two\n[2 matches")
+
+
+async def test_no_match_says_where_it_looked(finder: Desk) -> None:
+    await finder.put("a.py", "x\n")
+    text = await finder.text(search, pattern="needle", glob="*.py")
+    assert text.startswith(f"No line matches 'needle' in {finder.sandbox.workdir} *.py.")
+
+
+async def test_a_broken_pattern_is_explained(finder: Desk) -> None:
+    await finder.put("a", "x\n")
+    said = await finder.refused(search, pattern="foo(")
+    assert "failed" in said
+    assert "(" in said
+
+
+async def test_digits_and_word_boundaries_work_everywhere(finder: Desk) -> None:
+    await finder.put("a", "v1\nv22\nvx\nav1\n")
+    text = await finder.text(search, pattern=r"\bv\d+\b")
+    assert text.startswith("a\n1: v1\n2: v22\n[2 matches")
+
+
+@pytest.mark.parametrize("pattern", ["-e", "--files", "$(touch pwned)", "`id`", "a'b", 'a"b'])
+async def test_patterns_are_only_patterns(finder: Desk, pattern: str) -> None:
+    await finder.put("a", "-e --files $(touch pwned) `id` a'b a\"b\n")
+    escaped = pattern.replace("$", r"\$").replace("(", r"\(").replace(")", r"\)")
+    assert "[1 match in 1 file]" in await finder.text(search, pattern=escaped)
+    assert await finder.sandbox.stat(finder.path("pwned")) is None
+
+
+@pytest.mark.parametrize("name", ["with space", "-rf", "a:3:b", "quote'\"`", "é☃", "a-1-b"])
+async def test_odd_names_are_only_names(finder: Desk, name: str) -> None:
+    await finder.put(name, "needle\n")
+    text = await finder.text(search, pattern="needle")
+    assert text.startswith(f"{name}\n1: needle\n[1 match in 1 file]")
+    assert "1: needle" in await finder.text(search, pattern="needle", path=finder.path(name))
+
+
+async def test_a_line_break_in_a_name_does_no_harm(finder: Desk) -> None:
+    await finder.put("a\nb", "needle\n")
+    await finder.put("c", "needle\n")
+    text = await finder.text(search, pattern="needle")
+    assert "c\n1: needle" in text
+    assert "a\\nb\n1: needle" in text or "[1 file with a line break in the name left out]" in text
+
+
+async def test_binary_files_are_left_out(finder: Desk) -> None:
+    await finder.put("bin", b"\0\0needle\0\n")
+    await finder.put("latin", "n\u00e9e needle\n".encode("latin-1"))
+    text = await finder.text(search, pattern="needle")
+    assert text.startswith("latin\n1: n\\xe9e needle\n[1 match in 1 file]")
+
+
+async def test_many_matches_are_bounded_and_counted(finder: Desk) -> None:
+    await finder.put("big", "needle\n" * 50_000)
+    await finder.put("small", "needle\n")
+    text = await finder.text(search, pattern="needle")
+    assert len(text) < 16_500
+    assert "[… 49,970 more matches in this file]" in text
+    assert "small\n1: needle" in text
+    assert "[50,001 matches in 2 files" in text
+
+
+async def test_endless_lines_are_clipped(finder: Desk) -> None:
+    await finder.put("min.js", "needle" + "x" * 2_000_000 + "\n")
+    text = await finder.text(search, pattern="needle")
+    assert len(text) < 1_000
+    assert "more characters" in text or "omitted" in text
+
+
+async def test_a_missing_path_is_explained(finder: Desk) -> None:
+    await finder.put("source/a", "x")
+    said = await finder.refused(search, pattern="x", path="sourc")
+    assert "does not exist. Similar there: source" in said
+
+
+async def test_wrong_arguments_are_explained(desk: Desk) -> None:
+    assert "give a pattern" in await desk.refused(search)
+    assert "NUL" in await desk.refused(search, pattern="a\0b")
+    assert "0 to 20" in await desk.refused(search, pattern="a", context_lines=99)
+
+
+async def test_deleted_files_of_the_index_are_not_listed(desk: Desk) -> None:
+    await desk.put("gone.py", "x")
+    await desk.put("here.py", "x")
+    await desk.sh("git init -q && git add . && rm gone.py")
+    engine = await Engine.of(desk.context(), desk.sandbox)
+    desk.state["search_engine"] = replace(engine, has_rg=False)
+    assert (await desk.text(search, glob="*.py")).startswith("here.py\n[1 file]")
+
+
+@pytest.mark.parametrize("desk", ["local", DOCKER], indirect=True)
+async def test_the_engine_is_found_out_once(desk: Desk) -> None:
+    context = desk.context()
+    assert await Engine.of(context, desk.sandbox) is await Engine.of(context, desk.sandbox)
+
+
+def test_it_changes_nothing() -> None:
+    assert search.reads_only
+    assert search.repeatable

@@ -72,8 +72,8 @@ async def dispatch(run: Run, calls: Sequence[ToolCall]) -> list[ToolFinished]:
             if each.finished is None:
                 text = "[cancelled before it ended; it may have had effects]"
                 each.finished = _result(each, "cancelled", text)
+        # Not committed here: the next request, or the end of the run, does it at once.
         logged = [run.append(each.finished) for each in planned if each.finished is not None]
-        await run.log.commit()
     return logged
 
 

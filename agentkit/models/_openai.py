@@ -40,7 +40,7 @@ def load_openai() -> Any:
         sys.meta_path.insert(0, finder)
         try:
             return importlib.import_module("openai")
-        except Exception:  # noqa: BLE001 - whatever it was, the plain import may not meet it
+        except Exception:
             _forget()
         finally:
             sys.meta_path.remove(finder)

@@ -102,7 +102,7 @@ def _strictly_valid(text: str) -> bool:
 
 def _object(value: object, repairs: tuple[str, ...]) -> Parsed | Broken:
     if not isinstance(value, dict):
-        kind = {list: "an array", str: "a string", type(None): "null"}.get(type(value), "a value")
+        kind = "an array" if isinstance(value, list) else repr(value)[:40]
         return Broken(f"the arguments must be one JSON object, not {kind}")
     return Parsed(cast("dict[str, Any]", value), repairs)
 
@@ -118,7 +118,7 @@ def _broken(text: str, error: ValueError) -> Broken:
     return Broken(str(error))
 
 
-class _Refused(Exception):  # noqa: N818 - carries a reason, is no error of ours
+class _Refused(Exception):
     """Valid JSON that still cannot be meant."""
 
 

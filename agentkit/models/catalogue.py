@@ -188,10 +188,15 @@ class Catalogue:
         hours = [full + timedelta(hours=hour) for hour in range(1, 40 * 24)]
         for moment in sorted([*hours, *dates]):
             then = self.price(model, moment)
-            if now and then and (then.hit, then.miss, then.output) != (
-                now.hit,
-                now.miss,
-                now.output,
+            if (
+                now
+                and then
+                and (then.hit, then.miss, then.output)
+                != (
+                    now.hit,
+                    now.miss,
+                    now.output,
+                )
             ):
                 return moment
         return None
@@ -271,18 +276,20 @@ def _facts(name: str, table: Mapping[str, Any]) -> ModelFacts:
 
 
 def _entry(table: Mapping[str, Any]) -> _Entry:
-    step = table.get("long")
-    numbers = [float(table[key]) for key in ("hit", "miss", "output")]
-    if any(not number >= 0 for number in numbers):
-        raise ValueError("a price is below 0")
-    return _Entry(
-        _utc(table["from"]),
-        *numbers,
-        float(table.get("peak_factor", 1.0)),
-        (int(step["above"]), *(float(step[key]) for key in ("hit", "miss", "output")))  # type: ignore[arg-type]
-        if step
-        else None,
+    entry = _Entry(
+        since=_utc(table["from"]),
+        hit=float(table["hit"]),
+        miss=float(table["miss"]),
+        output=float(table["output"]),
+        peak_factor=float(table.get("peak_factor", 1.0)),
     )
+    if not (entry.hit >= 0 and entry.miss >= 0 and entry.output >= 0):
+        raise ValueError("a price is below 0")
+    step = table.get("long")
+    if not step:
+        return entry
+    prices = (float(step["hit"]), float(step["miss"]), float(step["output"]))
+    return replace(entry, long=(int(step["above"]), *prices))
 
 
 def _peak(table: Mapping[str, Any]) -> _Peak:

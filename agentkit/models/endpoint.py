@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -84,8 +84,11 @@ class Endpoint:
             raise ServerFault("the list of models is not one") from error
 
     async def balance(self) -> dict[str, Any]:
-        """What DeepSeek's ``GET /user/balance`` gives: ``is_available`` and ``balance_infos``,
-        amounts as strings (api-docs, 2026-11). Other providers raise ``RequestInvalid``."""
+        """The account's money (``GET /user/balance``).
+
+        ``is_available`` and ``balance_infos``, with amounts as strings (api-docs, 2026-11).
+        Other providers raise ``RequestInvalid``.
+        """
         data = await self._get("/user/balance")
         if not isinstance(data, dict):
             raise ServerFault("the balance is not an object")
@@ -96,7 +99,7 @@ class Endpoint:
         await _client.release(self.base_url, self._api_key, self)
 
     async def _post(self, body: bytes, idle: float, *, stream: bool) -> Any:
-        import httpx2  # noqa: PLC0415 - comes with openai
+        import httpx2
 
         async with self._translated(_model_in(body)) as client:
             return await client.post(
@@ -109,7 +112,7 @@ class Endpoint:
             )
 
     async def _get(self, path: str) -> Any:
-        import httpx2  # noqa: PLC0415
+        import httpx2
 
         async with self._translated() as client:
             response = await client.get(
@@ -121,7 +124,7 @@ class Endpoint:
             raise ServerFault(f"{path} did not answer with JSON") from error
 
     async def _read(self, response: Any, on_delta: DeltaCallback | None, idle: float) -> Answer:
-        import httpx2  # noqa: PLC0415
+        import httpx2
 
         request_id = faults.request_id(response.headers)
         events, assembler = Events(), Assembler(request_id)
@@ -150,7 +153,7 @@ class Endpoint:
         return assembler.answer()
 
     @asynccontextmanager
-    async def _translated(self, model: str = "") -> AsyncIterator[Any]:
+    async def _translated(self, model: str = "") -> AsyncGenerator[Any, None]:
         """The client, with the package's errors turned into ours."""
         openai = load_openai()
         try:

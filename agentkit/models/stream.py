@@ -63,60 +63,58 @@ class Assembler:
     _model: str = ""
     _fingerprint: str = ""
 
-    def feed(self, payload: str) -> Iterator[Delta]:
-        """Take one event; gives what there is to show.
+    def feed(self, payload: str) -> list[Delta]:
+        """Take in one event; gives what there is to show.
 
         Raises:
-            StreamCut: the event is not JSON.
+            StreamCut: the event is not a piece of an answer.
             ModelError: the provider reports a failure inside the stream.
         """
+        shown: list[Delta] = []
+        if self.done:
+            return shown
         if payload == "[DONE]":
             self.done = True
-            return
+            return shown
         try:
-            event: Any = json.loads(payload)
-        except ValueError as error:
+            event: dict[str, Any] = json.loads(payload)
+            if event.get("error"):
+                raise _inside(event["error"], payload)
+            self._facts(event)
+            for choice in event.get("choices") or ():
+                self._delta(choice.get("delta") or {}, shown)
+                self._finish = choice.get("finish_reason") or self._finish
+        except (ValueError, TypeError, AttributeError) as error:
             raise StreamCut(f"the answer holds an unreadable piece: {payload[:80]!r}") from error
-        if not isinstance(event, dict):
-            raise StreamCut(f"the answer holds an unexpected piece: {payload[:80]!r}")
-        event = cast("dict[str, Any]", event)
-        if event.get("error"):
-            raise _inside(event["error"], payload)
-        self._facts(event)
-        for choice in event.get("choices") or ():
-            yield from self._delta(choice.get("delta") or {})
-            if choice.get("finish_reason"):
-                self._finish = choice["finish_reason"]
+        return shown
 
     def _facts(self, event: Mapping[str, Any]) -> None:
-        if not self._model:
-            self._model = event.get("model") or ""
-        if not self._fingerprint:
-            self._fingerprint = event.get("system_fingerprint") or ""
+        self._model = self._model or event.get("model") or ""
+        self._fingerprint = self._fingerprint or event.get("system_fingerprint") or ""
         if event.get("usage"):
             self._usage = usage_of(event["usage"])
 
-    def _delta(self, delta: Mapping[str, Any]) -> Iterator[Delta]:
+    def _delta(self, delta: Mapping[str, Any], shown: list[Delta]) -> None:
         # vLLM since 0.11 and others say "reasoning", DeepSeek "reasoning_content"
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if reasoning:
             self._reasoning.append(reasoning)
-            yield Delta("reasoning", reasoning)
+            shown.append(Delta("reasoning", reasoning))
         content = delta.get("content")
         if content:
             self._content.append(content)
-            yield Delta("content", content)
+            shown.append(Delta("content", content))
         for position, piece in enumerate(delta.get("tool_calls") or ()):
-            yield self._call(position, piece)
+            shown.append(self._call(position, piece))
 
     def _call(self, position: int, piece: Mapping[str, Any]) -> Delta:
-        index = piece.get("index")
+        index: int | None = piece.get("index")
         call = self._calls.setdefault(position if index is None else index, _Call())
-        function = piece.get("function") or {}
+        function: dict[str, Any] = piece.get("function") or {}
         call.id = call.id or piece.get("id") or ""
-        name = function.get("name") or ""
+        name: str = function.get("name") or ""
         call.name += name
-        arguments = function.get("arguments") or ""
+        arguments: str = function.get("arguments") or ""
         call.arguments.append(arguments)
         return Delta("call", name + arguments)
 
@@ -166,12 +164,13 @@ def completion(data: bytes, request_id: str = "") -> Answer:
         if body.get("error"):
             raise _inside(body["error"], data.decode("utf-8", "replace"))
         choice = body["choices"][0]
-        message = choice.get("message") or {}
+        message: dict[str, Any] = choice.get("message") or {}
+        called: list[dict[str, Any]] = message.get("tool_calls") or []
         calls = [
             ToolCall(
                 each.get("id") or "", each["function"]["name"], each["function"]["arguments"] or ""
             )
-            for each in message.get("tool_calls") or ()
+            for each in called
         ]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         quoted = data[:80].decode("utf-8", "replace")

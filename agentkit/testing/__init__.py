@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentkit.testing.prefix import assert_prefix_stable
-    from agentkit.testing.scripted import ScriptedModel
     from agentkit.testing.script import Call, Reply
+    from agentkit.testing.scripted import ScriptedModel
     from agentkit.testing.server import FakeDeepSeek
 
 __all__ = ["Call", "FakeDeepSeek", "Reply", "ScriptedModel", "assert_prefix_stable"]

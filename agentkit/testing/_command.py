@@ -38,8 +38,12 @@ def main() -> None:
         sys.exit(f"the fake server cannot start: {error}")
     print(server.base_url, flush=True)
     stop = threading.Event()
+
+    def interrupted(_number: int, _frame: object) -> None:
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, interrupted)
     stop.wait()
     server.close()
     _report(server)
@@ -67,10 +71,10 @@ def _options() -> argparse.Namespace:
 
 
 def _script(file: str) -> Any:
-    data = json.loads(Path(file).read_text(encoding="utf-8"))
-    if not isinstance(data, list | dict):
+    data: Any = json.loads(Path(file).read_text(encoding="utf-8"))
+    if type(data) not in (list, dict):
         raise ValueError(f"{file} holds neither a list nor an object")
-    return data  # pyright: ignore[reportUnknownVariableType] - FakeDeepSeek checks each step
+    return data
 
 
 def _report(server: FakeDeepSeek) -> None:

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Protocol
 
+from agentkit.testing.rules import table, tables, thinks
+
 UNIT = 128
 """Tokens; every recorded hit is a multiple of it (deepseek.md §4.2, 2026-08)."""
 INTERVAL = 4096
@@ -45,19 +47,19 @@ class Approximate:
 
     def pieces(self, request: Mapping[str, Any]) -> Sequence[bytes]:
         effort = ""
-        if _thinks(request):
+        if thinks(request):
             effort = f"Reasoning effort: {request.get('reasoning_effort', 'high')}\n"
         tools = "".join(
             json.dumps(_function(tool), ensure_ascii=False) + "\n"
-            for tool in request.get("tools") or ()
+            for tool in tables(request.get("tools"))
         )
         if tools:  # the vendor's instructions about calls are some 212 tokens (V4.1, 2026-10)
             tools = "\n## Tools\n" + " " * 840 + tools
-        messages = list(request.get("messages") or ())
+        messages = tables(request.get("messages"))
         system = ""
         if messages and messages[0].get("role") == "system":
             system = _content(messages.pop(0))
-        shown = _thinks(request) and bool(tools)
+        shown = thinks(request) and bool(tools)
         return [
             (effort + system + tools).encode(),
             *(_rendered(message, shown) for message in messages),
@@ -66,24 +68,20 @@ class Approximate:
     def whole(
         self, request: Mapping[str, Any], message: Mapping[str, Any], pieces: Sequence[bytes]
     ) -> bytes:
-        shown = _thinks(request) and bool(request.get("tools"))
+        shown = thinks(request) and bool(request.get("tools"))
         return b"".join(pieces) + _rendered(message, shown)
 
 
-def _thinks(request: Mapping[str, Any]) -> bool:
-    return (request.get("thinking") or {}).get("type") != "disabled"
-
-
 def _function(tool: Mapping[str, Any]) -> dict[str, Any]:
-    function = tool.get("function") or {}
+    function = table(tool.get("function"))
     return {key: function.get(key) for key in ("name", "description", "parameters")}
 
 
 def _content(message: Mapping[str, Any]) -> str:
     content = message.get("content")
-    if isinstance(content, list):
-        return "\n\n".join(part.get("text", "") for part in content)
-    return content or ""
+    if isinstance(content, str):
+        return content
+    return "\n\n".join(str(part.get("text", "")) for part in tables(content))
 
 
 def _rendered(message: Mapping[str, Any], reasoning_shown: bool) -> bytes:
@@ -92,8 +90,8 @@ def _rendered(message: Mapping[str, Any], reasoning_shown: bool) -> bytes:
         thought = message.get("reasoning_content") or "" if reasoning_shown else ""
         parts.append(f"<think>{thought}</think>")
     parts.append(_content(message))
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or {}
+    for call in tables(message.get("tool_calls")):
+        function = table(call.get("function"))
         # the markup around a call is some 48 tokens
         parts.append(f"\n<call {function.get('name')}>" + " " * 170)
         parts.append(_normal(function.get("arguments") or ""))
@@ -141,9 +139,7 @@ class Cache:
             domain.units.add(shared[-1][1])
         domain.seen.update(digest for _, digest in marks)
         domain.units.update(
-            digest
-            for at, digest in marks
-            if at == len(prompt) or at % (INTERVAL * _BYTES) == 0
+            digest for at, digest in marks if at == len(prompt) or at % (INTERVAL * _BYTES) == 0
         )
         tokens = hit // _BYTES // UNIT * UNIT
         return Lookup(tokens_of(len(prompt)), tokens)

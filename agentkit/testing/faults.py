@@ -142,7 +142,7 @@ CHANGES: dict[str, _Change] = {
     "args-fenced": _text(lambda text: f"```json\n{text}\n```"),
     "args-empty": _text(lambda _: "{}"),
     "args-missing": _text(_without_first),
-    "args-mistyped": _text(lambda text: json.dumps(dict.fromkeys(json.loads(text), ["x"]))),
+    "args-mistyped": _text(lambda text: json.dumps({key: ["x"] for key in json.loads(text)})),
     "unknown-tool": _first(lambda call: replace(call, name=call.name + "_v2")),
     "length": lambda reply: replace(
         _text(lambda text: text[: len(text) // 2])(reply), finish_reason="length"

@@ -28,7 +28,9 @@ def assert_prefix_stable(requests: object) -> None:
         if key in last:
             earlier, before = last[key]
             problem = first_break(before, body)
-            assert not problem, f"request {number} breaks the prefix of request {earlier}: {problem}"
+            assert not problem, (
+                f"request {number} breaks the prefix of request {earlier}: {problem}"
+            )
         last[key] = (number, body)
 
 

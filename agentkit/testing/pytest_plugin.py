@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fake_deepseek() -> Iterator[Callable[..., FakeDeepSeek]]:
-    """Starts fake providers: ``server = fake_deepseek([Reply(…), "Done."], faults={2: "429"})``.
+    """Start fake providers; all are stopped after the test.
 
-    All are stopped after the test.
+    For instance ``server = fake_deepseek([Reply(…), "Done."], faults={2: "429"})``.
     """
-    from agentkit.testing.server import FakeDeepSeek  # noqa: PLC0415 - plugins load in every run
+    from agentkit.testing.server import FakeDeepSeek
 
     started: list[FakeDeepSeek] = []
 

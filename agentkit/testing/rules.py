@@ -8,8 +8,8 @@ has no effect or is not documented: unknown fields, above all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 from agentkit.testing.faults import OVERFLOW, REASONING, UNKNOWN_MODEL, HttpFault
 
@@ -43,6 +43,16 @@ _ORPHAN = "Messages with role 'tool' must be a response to a preceding message w
 _NOTHING = "Invalid assistant message: content or tool_calls must be set"
 
 
+def table(value: object) -> dict[str, Any]:
+    """A JSON object, or an empty one in place of anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def tables(value: object) -> list[dict[str, Any]]:
+    """The objects of a JSON array, an empty list in place of anything else."""
+    return [table(each) for each in cast("list[object]", value)] if isinstance(value, list) else []
+
+
 def refusal(request: Mapping[str, Any], prompt_tokens: int) -> HttpFault | None:
     """Why the provider would refuse the request, None where it would not."""
     for check in (_model, _thinking, _limits, _tools, _messages, _reasoning):
@@ -64,18 +74,19 @@ def oddities(request: Mapping[str, Any]) -> Iterator[str]:
     user_id = request.get("user_id")
     if user_id is not None and not _USER_ID.fullmatch(str(user_id)):
         yield "user_id should be 1 to 512 letters, digits, '-' and '_'"
-    for index, message in enumerate(request.get("messages") or ()):
-        known = _MESSAGE_FIELDS.get(message.get("role"), set())
+    for index, message in enumerate(tables(request.get("messages"))):
+        known = _MESSAGE_FIELDS.get(str(message.get("role")), set[str]())
         for name in sorted(set(message) - known):
             yield f"messages[{index}]: unknown field {name!r}"
         if message.get("role") == "system" and index:
             yield f"messages[{index}]: a system message here costs the whole cache on V4-Pro"
         if message.get("role") == "assistant" and message.get("content") is None:
-            yield f"messages[{index}]: content should be \"\", not null"
-    for tool in request.get("tools") or ():
-        text = str(tool.get("function", {}).get("parameters"))
+            yield f'messages[{index}]: content should be "", not null'
+    for tool in tables(request.get("tools")):
+        function = table(tool.get("function"))
+        text = str(function.get("parameters"))
         if "'$ref'" in text or "'$defs'" in text:
-            yield f"tool {tool['function'].get('name')!r}: $defs are dropped, inline them"
+            yield f"tool {function.get('name')!r}: $defs are dropped, inline them"
 
 
 def _model(request: Mapping[str, Any]) -> str:
@@ -98,8 +109,10 @@ def _thinking(request: Mapping[str, Any]) -> str:
 
 def thinks(request: Mapping[str, Any]) -> bool:
     """Thinking is on unless switched off, or the effort is ``none`` without a switch."""
-    switch = (request.get("thinking") or {}).get("type")
-    return switch != "disabled" and (switch is not None or request.get("reasoning_effort") != "none")
+    switch = table(request.get("thinking")).get("type")
+    return switch != "disabled" and (
+        switch is not None or request.get("reasoning_effort") != "none"
+    )
 
 
 def _limits(request: Mapping[str, Any]) -> str:
@@ -116,16 +129,13 @@ def _limits(request: Mapping[str, Any]) -> str:
 
 
 def _tools(request: Mapping[str, Any]) -> str:
-    tools = request.get("tools")
-    if tools is None:
-        return ""
     names: list[str] = []
-    for tool in tools:
-        function = tool.get("function") or {}
-        name = function.get("name") or ""
+    for tool in tables(request.get("tools")):
+        function = table(tool.get("function"))
+        name = str(function.get("name"))
         if not _NAME.fullmatch(name):
             return f"Invalid 'tools[{len(names)}].function.name': must match '^[a-zA-Z0-9_-]+$'"
-        kind = (function.get("parameters") or {"type": "object"}).get("type")
+        kind = table(function.get("parameters", {"type": "object"})).get("type")
         if kind != "object":
             return (
                 f"Invalid schema for function '{name}': schema must be a JSON Schema of"
@@ -136,12 +146,12 @@ def _tools(request: Mapping[str, Any]) -> str:
 
 
 def _messages(request: Mapping[str, Any]) -> str:
-    messages = request.get("messages")
-    if not isinstance(messages, list) or not messages:
+    messages = tables(request.get("messages"))
+    if not messages:
         return "Empty input messages"
     waiting: set[str] = set()
-    for index, message in enumerate(messages):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        problem = _message(message, index, waiting)  # pyright: ignore[reportUnknownArgumentType]
+    for index, message in enumerate(messages):
+        problem = _message(message, index, waiting)
         if problem:
             return problem
     return _UNANSWERED if waiting else ""
@@ -165,16 +175,16 @@ def _message(message: Mapping[str, Any], index: int, waiting: set[str]) -> str:
 
 
 def _assistant(message: Mapping[str, Any], index: int, waiting: set[str]) -> str:
-    calls: Sequence[Mapping[str, Any]] | None = message.get("tool_calls")
-    if calls is None:
+    if message.get("tool_calls") is None:
         return _NOTHING if message.get("content") is None else ""
+    calls = tables(message.get("tool_calls"))
     if not calls:
         return f"Invalid 'messages[{index}].tool_calls': empty array"
     for call in calls:
         id = str(call.get("id"))
         if id in waiting:
             return f"Duplicate value for 'tool_call_id' of {id} in message[{index}]"
-        if not isinstance((call.get("function") or {}).get("arguments"), str):
+        if not isinstance(table(call.get("function")).get("arguments"), str):
             return f"Invalid 'messages[{index}].tool_calls': arguments must be a string"
         waiting.add(id)
     return ""
@@ -184,10 +194,10 @@ def _reasoning(request: Mapping[str, Any]) -> str:
     """The provider's strict mode: every answer since the last user message has its reasoning."""
     if not thinks(request):
         return ""
-    for message in reversed(request["messages"]):
+    for message in reversed(tables(request.get("messages"))):
         if message.get("role") == "user":
             return ""
-        if message.get("role") == "assistant" and not message.get("prefix"):
-            if not isinstance(message.get("reasoning_content"), str):
-                return REASONING
+        answers = message.get("role") == "assistant" and not message.get("prefix")
+        if answers and not isinstance(message.get("reasoning_content"), str):
+            return REASONING
     return ""

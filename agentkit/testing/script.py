@@ -74,7 +74,7 @@ Answerer = Callable[[dict[str, Any]], Step]
 ScriptLike = Sequence[Step] | Mapping[str, Sequence[Step]] | Answerer
 
 
-class ScriptExhausted(Exception):  # noqa: N818 - becomes an HTTP answer, see the server
+class ScriptExhausted(Exception):
     """More requests came than the script has steps."""
 
 

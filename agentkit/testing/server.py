@@ -17,18 +17,25 @@ import asyncio
 import json
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from agentkit.models.catalogue import Catalogue
 from agentkit.models.types import Usage
 from agentkit.testing import _http, rules
 from agentkit.testing._answer import Completion, call_id
+from agentkit.testing._sender import Sender
 from agentkit.testing.cache import Approximate, Cache, Renderer, tokens_of
-from agentkit.testing.faults import AUTHENTICATION, BALANCE_429, UNBILLED, Fault, error_body, schedule
+from agentkit.testing.faults import (
+    AUTHENTICATION,
+    BALANCE_429,
+    UNBILLED,
+    Fault,
+    error_body,
+    schedule,
+)
 from agentkit.testing.script import Reply, Script, ScriptExhausted, ScriptLike
 
 
@@ -142,7 +149,7 @@ class FakeDeepSeek:
         def run() -> None:
             try:
                 asyncio.run(self._serve(ready))
-            except BaseException as error:  # noqa: BLE001 - handed to the starting thread
+            except BaseException as error:
                 problem.append(error)
                 ready.set()
 
@@ -224,7 +231,9 @@ class FakeDeepSeek:
 
     def _other(self, method: str, path: str, body: bytes) -> bytes:
         if (method, path) == ("GET", "/models"):
-            data = [{"id": name, "object": "model", "owned_by": "deepseek"} for name in rules.MODELS]
+            data = [
+                {"id": name, "object": "model", "owned_by": "deepseek"} for name in rules.MODELS
+            ]
             return _http.whole(200, {"object": "list", "data": data})
         if (method, path) == ("GET", "/user/balance"):
             left = 110.0 if self._balance is None else max(0.0, self._balance - self.bill.usd)
@@ -261,6 +270,9 @@ class FakeDeepSeek:
         fault = self._faults.get(record.number)
         try:
             request = json.loads(raw)
+            if not isinstance(request, dict):
+                raise ValueError("not an object")
+            request = cast("dict[str, Any]", request)
         except ValueError as error:
             self.violations.append(f"request {record.number}: not JSON ({error})")
             self.requests.append(replace(record, status=400))
@@ -286,7 +298,7 @@ class FakeDeepSeek:
         elif fault is None or fault.serves:
             given()
         completion = self._answer(record, request, reply, fault)
-        await _Sender(writer, completion, fault, self._delay).send(bool(request.get("stream")))
+        await Sender(writer, completion, fault, self._delay).send(bool(request.get("stream")))
 
     def _early(
         self, record: Recorded, request: dict[str, Any], fault: Fault | None
@@ -325,7 +337,8 @@ class FakeDeepSeek:
         if fault:
             reply = fault.change(reply)
         name = fault.name if fault else ""
-        model = rules.ALIASES.get(request["model"], request["model"])
+        asked = str(request["model"])
+        model = rules.ALIASES.get(asked, asked)
         usage = self._charge(model, request, reply)
         now = self._clock()
         cost = 0.0
@@ -364,120 +377,9 @@ class FakeDeepSeek:
 def _renderer(*, exact: bool) -> Renderer:
     if not exact:
         return Approximate()
-    from agentkit.testing.vendor import Exact  # noqa: PLC0415 - needs packages of the tests
+    from agentkit.testing.vendor import Exact
 
     return Exact()
-
-
-class _Sender:
-    """Puts a completion on the wire, with the transport faults."""
-
-    def __init__(
-        self,
-        writer: asyncio.StreamWriter,
-        completion: Completion,
-        fault: Fault | None,
-        delay: float,
-    ) -> None:
-        self._writer = writer
-        self._completion = completion
-        self._fault = fault.name if fault else ""
-        self._seconds = fault.seconds if fault else None
-        self._delay = delay
-
-    async def send(self, stream: bool) -> None:
-        if self._fault == "reset":
-            raise ConnectionResetError
-        if stream:
-            await self._stream()
-            return
-        if self._fault in ("stall", "stall-middle"):
-            await self._silence()
-        data = _http.whole(200, self._completion.body())
-        head, _, payload = data.partition(b"\r\n\r\n")
-        if self._fault == "keep-alive":  # blank lines count into the announced length
-            await self._blank_lines(payload)
-        elif self._fault in ("reset-reasoning", "reset-arguments", "no-finish", "garbage"):
-            self._writer.write(head + b"\r\n\r\n" + payload[: len(payload) // 2])
-            await self._writer.drain()
-            raise ConnectionResetError
-        elif self._fault == "error-event":
-            self._writer.write(_http.whole(200, error_body("Internal error", "server_error")))
-        else:
-            self._writer.write(data)
-
-    async def _blank_lines(self, payload: bytes) -> None:
-        self._writer.write(_http.stream_head("application/json"))
-        async for _ in self._ticks():
-            self._writer.write(_http.chunk(b"\n"))
-            await self._writer.drain()
-        self._writer.write(_http.chunk(payload) + _http.LAST_CHUNK)
-
-    async def _ticks(self) -> Any:
-        """Moments at which a sign of life is due."""
-        until = time.monotonic() + (12.0 if self._seconds is None else self._seconds)
-        while time.monotonic() < until:
-            yield
-            await asyncio.sleep(min(0.1, max(0.0, until - time.monotonic())))
-
-    async def _stream(self) -> None:
-        self._writer.write(_http.stream_head())
-        if self._fault == "stall":
-            await self._silence()
-        if self._fault == "keep-alive":
-            async for _ in self._ticks():
-                self._writer.write(_http.chunk(b": keep-alive\n\n"))
-                await self._writer.drain()
-        batch: list[bytes] = []
-        for kind, event in self._completion.events():
-            if await self._spoil(kind, batch):
-                return
-            batch.append(event)
-            if self._delay:
-                await self._flush(batch)
-                await asyncio.sleep(self._delay)
-            elif len(batch) == 64:
-                await self._flush(batch)
-        if self._fault == "no-done":
-            await self._flush(batch)
-        else:
-            batch.append(b"data: [DONE]\n\n")
-            await self._flush(batch)
-        self._writer.write(_http.LAST_CHUNK)
-
-    async def _flush(self, batch: list[bytes]) -> None:
-        if batch:
-            self._writer.write(_http.chunk(b"".join(batch)))
-            await self._writer.drain()
-            batch.clear()
-
-    async def _spoil(self, kind: str, batch: list[bytes]) -> bool:
-        """Do what the fault does before an event of this kind; True ends the answer."""
-        calls = bool(self._completion.reply.calls)
-        after_reasoning = kind in ("content", "call", "finish")
-        inside_arguments = kind == ("arguments" if calls else "finish")
-        if (self._fault == "reset-reasoning" and after_reasoning) or (
-            self._fault == "reset-arguments" and inside_arguments
-        ):
-            await self._flush(batch)
-            raise ConnectionResetError
-        if self._fault == "stall-middle" and after_reasoning:
-            await self._flush(batch)
-            await self._silence()
-        if self._fault == "garbage" and kind == "finish":
-            batch.append(b"data: {broken\n\n")
-        if self._fault == "error-event" and kind == "finish":
-            event = json.dumps(error_body("Internal error", "server_error")).encode()
-            batch.append(b"data: " + event + b"\n\n")
-        if self._fault == "no-finish" and kind == "finish":
-            await self._flush(batch)
-            self._writer.write(_http.LAST_CHUNK)
-            return True
-        return False
-
-    async def _silence(self) -> None:
-        await self._writer.drain()
-        await asyncio.sleep(3600.0 if self._seconds is None else self._seconds)
 
 
 if __name__ == "__main__":

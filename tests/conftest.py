@@ -1,7 +1,9 @@
-"""Fixtures that all rooms share."""
+"""Fixtures that all rooms share, and what happens to tests that need an engine where none is."""
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,29 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("DEEPSEEK_API_KEY", "AGENTKIT_BASE_URL", "AGENTKIT_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     return home
+
+
+@cache
+def _no_engine() -> str:
+    """Why there is no engine; "" where one answers."""
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=10)  # pyright: ignore[reportUnknownMemberType]
+        try:
+            client.ping()  # pyright: ignore[reportUnknownMemberType]
+        finally:
+            client.close()  # pyright: ignore[reportUnknownMemberType]
+    except DockerException as error:
+        return str(error)
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked ``docker`` are skipped without an engine, and failed where one is required."""
+    if item.get_closest_marker("docker") is None or not _no_engine():
+        return
+    if os.environ.get("AGENTKIT_REQUIRE_DOCKER") == "1":
+        pytest.fail(f"an engine is required and none answers: {_no_engine()}", pytrace=False)
+    pytest.skip(f"no Docker engine answers: {_no_engine()}")

@@ -26,7 +26,14 @@ from agentkit import (
     tool,
 )
 from agentkit.errors import SessionError
-from agentkit.events import Event, ModelRequested, SessionFinished, ToolFinished, ToolStarted
+from agentkit.events import (
+    Event,
+    ModelDelta,
+    ModelRequested,
+    SessionFinished,
+    ToolFinished,
+    ToolStarted,
+)
 from agentkit.log import read
 from agentkit.models.retry import RetryPolicy
 from agentkit.stores import Row
@@ -95,9 +102,8 @@ async def test_streaming_gives_every_event_in_order(anyio_backend: str) -> None:
     ][1:]  # fmt: skip
     numbers = [event.seq for event in events if event.seq is not None]
     assert numbers == list(range(2, len(numbers) + 2))
-    assert (
-        "".join(e.text for e in events if e.type == "model.delta" and e.kind == "content") == "Two."
-    )  # type: ignore[attr-defined]
+    deltas = [event for event in events if isinstance(event, ModelDelta)]
+    assert "".join(each.text for each in deltas if each.kind == "content") == "Two."
 
 
 async def test_read_only_calls_run_side_by_side_and_results_keep_the_order() -> None:

@@ -40,6 +40,10 @@ _UNANSWERED = (
     " 'tool_call_id'. (insufficient tool messages following tool_calls message)"
 )
 _ORPHAN = "Messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
+_BAD_NAME = (
+    "Invalid 'tools[{}].function.name': string does not match pattern. Expected a string that"
+    " matches the pattern '^[a-zA-Z0-9_-]+$'."
+)
 _NOTHING = "Invalid assistant message: content or tool_calls must be set"
 
 
@@ -58,7 +62,8 @@ def refusal(request: Mapping[str, Any], prompt_tokens: int) -> HttpFault | None:
     for check in (_model, _thinking, _limits, _tools, _messages, _reasoning):
         problem = check(request)
         if problem:
-            return HttpFault(422 if check is _thinking and "variant" in problem else 400, problem)
+            unreadable = problem.startswith("unknown variant")  # 422, seen live (2026-10)
+            return HttpFault(422 if unreadable else 400, problem)
     limit = request.get("max_tokens") or 0
     if prompt_tokens + limit > WINDOW:
         total = prompt_tokens + limit
@@ -134,12 +139,12 @@ def _tools(request: Mapping[str, Any]) -> str:
         function = table(tool.get("function"))
         name = str(function.get("name"))
         if not _NAME.fullmatch(name):
-            return f"Invalid 'tools[{len(names)}].function.name': must match '^[a-zA-Z0-9_-]+$'"
+            return _BAD_NAME.format(len(names))
         kind = table(function.get("parameters", {"type": "object"})).get("type")
         if kind != "object":
             return (
                 f"Invalid schema for function '{name}': schema must be a JSON Schema of"
-                f" 'type: \"object\"', got 'type: \"{kind}\"'"
+                f" 'type: \"object\"', got 'type: \"{kind}\"'."
             )
         names.append(name)
     return "Tool names must be unique." if len(set(names)) < len(names) else ""

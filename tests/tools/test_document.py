@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from agentkit.errors import ToolError
 from agentkit.tools._document import Document, NotText, plain
+from agentkit.tools._match import occurrences
+from agentkit.tools._observed import Change
 
 TEXT = st.text(alphabet=st.sampled_from("ab é☃\r\n\t𝄞"), max_size=60)
 ENCODINGS = st.sampled_from(
@@ -60,6 +62,27 @@ def test_a_splice_touches_only_its_span(text: str, data: st.DataObject) -> None:
     assert after.breaks[:before_lines] == document.breaks[:before_lines]
     assert not kept or after.breaks[-kept:] == document.breaks[-kept:]
     assert len(after.breaks) == after.text.count("\n")
+
+
+@given(
+    st.lists(st.sampled_from(["", "a", "é", "\t", "long line"]), min_size=1, max_size=12),
+    st.sampled_from(["\n", "\r\n"]),
+    ENCODINGS,
+    st.data(),
+)
+def test_a_unique_match_is_replaced_and_taken_back(
+    lines: list[str], end: str, encoding: tuple[str, bytes], data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(lines)))
+    lines.insert(at, "UNIQUE")
+    name, mark = encoding
+    before = mark + end.join(lines).encode(name)
+    document = Document.from_bytes(before)
+    [start] = occurrences(document.text, "UNIQUE")
+    after = document.splice(start, start + 6, "one\ntwo").to_bytes()
+    lines[at] = f"one{document.break_style}two"
+    assert after == mark + end.join(lines).encode(name)
+    assert Change.between("/f", before, after).undo(after) == before
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])

@@ -57,12 +57,10 @@ async def bash(context: ToolContext, command: str, timeout: int = DEFAULT_TIMEOU
 @compact
 @tool(name="bash")
 async def minimal_bash(context: ToolContext, command: str) -> ToolResult:
-    """Run commands in a bash shell.
+    """Run commands in a persistent bash shell.
 
-    * The shell is persistent: directory, variables, functions and background jobs live on.
-    * There may be no internet access; package mirrors may work through apt and pip.
-    * Output is cut after 16,000 characters: avoid commands that print very much.
-    * A command is killed after 300 seconds: run servers and long jobs with `&`.
+    There may be no internet except package mirrors (apt, pip). Output is cut after 16,000
+    characters. A command is killed after 300 seconds: run servers with &.
     """
     return await run(context, command, DEFAULT_TIMEOUT, keep_end=False)
 

@@ -46,19 +46,16 @@ async def str_replace_editor(
 ) -> ToolResult:
     """View and edit one file.
 
-    view: numbered lines, or a directory two levels deep.
-    create: write a whole file.
+    view: numbered lines, at most 16,000 characters; of a directory, two levels.
+    create: write file_text as the whole file.
     str_replace: old_str, which must occur exactly once, white space included, becomes new_str.
-    insert: new_str goes in after line insert_line.
-    undo_edit: take back the last edit of this file.
-    A file that changed since you last saw it is not edited. Results end at 16,000 characters.
+    insert: new_str goes in after line insert_line (0: at the start).
+    undo_edit: take back the last edit of the file.
+    A file that changed since you last saw it is not edited.
 
     Args:
         path: absolute path.
-        file_text: for create.
-        new_str: may be empty in str_replace, which deletes old_str.
-        insert_line: 0 is the start of the file.
-        view_range: for view, [first, last]; last -1 is the end.
+        view_range: [first, last]; last -1 is the end.
     """
     sandbox = await context.sandbox()
     edit = FileEdit(context, sandbox, _paths.absolute(sandbox, path))

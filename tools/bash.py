@@ -166,13 +166,13 @@ async def _keep_copy(context: ToolContext, sandbox: Sandbox, output: Output) -> 
 
 
 def _endings(result: ExecResult, limit: float) -> list[str]:
-    """How the command ended, where that is not simply exit code 0."""
+    """How the command ended, where that is not simply exit code 0, and what became of the shell."""
     notices: list[str] = []
     match result.ended:
         case "timeout" | "idle":
             notices.append(
-                f"[timed out after {limit:g} seconds and was killed; the shell lives on. Give a "
-                f"larger timeout, or run it with & and its output in a file]"
+                f"[timed out after {limit:g} seconds and was killed: give a larger timeout, or run "
+                "it with & and its output in a file]"
             )
         case "flood":
             notices.append(
@@ -187,10 +187,9 @@ def _endings(result: ExecResult, limit: float) -> list[str]:
             if result.exit_code:
                 notices.append(f"[exit code: {result.exit_code}]")
     if result.shell_restarted:
-        where = f" in {result.cwd}" if result.cwd else ""
         notices.append(
-            f"[the shell was restarted{where}: exported variables are kept, functions, other "
-            "variables and jobs may be gone]"
+            f"[the shell was restarted in {result.cwd}: exported variables are as they were before "
+            "this command; functions, other variables and jobs may be gone]"
         )
     return notices
 

@@ -36,7 +36,8 @@ async def test_at_the_limit_the_command_dies_and_the_shell_lives(desk: Desk) -> 
     result = await desk.call(bash, command="echo started; sleep 100", timeout=1)
     assert not result.ok
     assert result.data["ended"] == "timeout"
-    assert result.content.startswith("started\n[timed out after 1 seconds and was killed;")
+    assert result.content.startswith("started\n")
+    assert "[timed out after 1 seconds and was killed:" in result.content
     assert "larger timeout" in result.content
     assert result.data["duration"] < 5
     assert await desk.text(bash, command="echo $KEPT; pwd") == f"yes\n{desk.path('d')}"
@@ -49,9 +50,10 @@ async def test_the_run_s_deadline_shortens_the_limit(desk: Desk) -> None:
 
 
 async def test_exit_gives_a_new_shell_and_says_so(desk: Desk) -> None:
-    text = await desk.text(bash, command="export A=1; exit 7")
+    await desk.call(bash, command="export A=1")
+    text = await desk.text(bash, command="export A=2; exit 7")
     assert "[exit code: 7]" in text
-    assert "the shell was restarted" in text
+    assert f"[the shell was restarted in {desk.sandbox.workdir}: exported" in text
     assert await desk.text(bash, command="echo $A") == "1"
 
 
@@ -143,7 +145,7 @@ async def test_talk_of_a_terminal_in_a_success_is_no_hint(desk: Desk) -> None:
 async def test_a_command_without_end_is_named(desk: Desk) -> None:
     await desk.put("log", "last line\n")
     text = await desk.text(bash, command="echo look; tail -f log", timeout=1)
-    assert "last line\n[timed out" in text
+    assert "last line\n" in text
     assert "[tail -f does not end by itself" in text
 
 

@@ -1,1 +1,11 @@
-"""Where tools run: Docker containers, or this machine without isolation."""
+"""The sandboxes that agentkit ships: ``Docker`` (the default), ``Container`` and ``Local``.
+
+Each is a frozen description that opens one sandbox per session. Importing this package is cheap;
+the docker package is loaded when a sandbox that needs it is opened.
+"""
+
+from agentkit.sandboxes.container import Container
+from agentkit.sandboxes.docker import Docker
+from agentkit.sandboxes.local import Local
+
+__all__ = ["Container", "Docker", "Local"]

@@ -1,0 +1,216 @@
+"""Byte streams to a process in the sandbox, without a thread per stream.
+
+Everything else in this package needs only this: start a program, write to it, read what it prints.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import ssl
+import struct
+import subprocess
+from collections import deque
+from typing import Any, Protocol
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+__all__ = ["STDERR", "STDOUT", "Channel", "ChannelClosed", "PipeChannel", "SocketChannel"]
+
+STDOUT, STDERR = 1, 2
+_CHUNK = 1 << 18
+_HEADER = 8
+
+
+class ChannelClosed(Exception):
+    """The program, or the way to it, is gone."""
+
+
+class Channel(Protocol):
+    """A two-way stream to one program; one task may send while another receives."""
+
+    async def send(self, data: bytes) -> None:
+        """Write all of it.
+
+        Raises:
+            ChannelClosed: the other side is gone.
+        """
+        ...
+
+    async def receive(self) -> tuple[int, bytes]:
+        """Return the next piece, with the stream that it came on.
+
+        Raises:
+            ChannelClosed: nothing more will come.
+        """
+        ...
+
+    def alive(self) -> bool:
+        """False when the other side is known to be gone."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class SocketChannel:
+    """The connection of a `docker exec` (the engine's "hijacked" HTTP connection).
+
+    Frames are an 8-byte header (stream number, three zero bytes, length) and data; with a terminal
+    the stream is raw.
+    """
+
+    def __init__(self, raw: Any, *, tty: bool = False) -> None:
+        # The docker package returns a SocketIO around the socket; both must stay referenced.
+        self._raw = raw
+        self._socket: socket.socket = getattr(raw, "_sock", raw)
+        self._socket.setblocking(False)
+        self._tty = tty
+        self._unyielded = 0
+        self._buffer = b""
+        self._frames: deque[tuple[int, bytes]] = deque()
+        self._closed = False
+
+    async def send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                await anyio.wait_writable(self._socket)
+            except (OSError, ValueError) as error:
+                raise ChannelClosed(str(error)) from error
+
+    async def receive(self) -> tuple[int, bytes]:
+        while not self._frames:
+            data = await self._receive_some()
+            if self._tty:
+                return STDOUT, data
+            self._parse(self._buffer + data if self._buffer else data)
+        return self._frames.popleft()
+
+    def alive(self) -> bool:
+        if self._closed:
+            return False
+        if isinstance(self._socket, ssl.SSLSocket):
+            return True
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError):
+            return False
+
+    async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        anyio.notify_closing(self._socket)
+        # Closing the response gives up the connection; closing the socket alone would leave it
+        # open for as long as the response object lives.
+        response = getattr(self._raw, "_response", None)
+        if response is not None:
+            response.close()
+        self._raw.close()
+        self._socket.close()
+
+    async def _receive_some(self) -> bytes:
+        # A flood never has to wait for the socket; other tasks must get their turn. Not after the
+        # read: a cancellation would lose what was read.
+        if self._unyielded > _CHUNK:
+            self._unyielded = 0
+            await checkpoint()
+        while not self._closed:
+            try:
+                data = self._socket.recv(_CHUNK)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                try:
+                    await anyio.wait_readable(self._socket)
+                except (OSError, ValueError, anyio.ClosedResourceError) as error:
+                    raise ChannelClosed(str(error)) from error
+                continue
+            except (OSError, ValueError) as error:
+                raise ChannelClosed(str(error)) from error
+            if not data:
+                break
+            self._unyielded += len(data)
+            return data
+        raise ChannelClosed("the stream has ended")
+
+    def _parse(self, data: bytes) -> None:
+        start = 0
+        while len(data) - start >= _HEADER:
+            stream, size = struct.unpack_from(">BxxxI", data, start)
+            end = start + _HEADER + size
+            if end > len(data):
+                break
+            self._frames.append((stream, data[start + _HEADER : end]))
+            start = end
+        self._buffer = data[start:]
+
+
+class PipeChannel:
+    """The three pipes of a process on this machine."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin and process.stdout and process.stderr
+        self._process = process
+        self._in = process.stdin.fileno()
+        self._open = {process.stdout.fileno(): STDOUT, process.stderr.fileno(): STDERR}
+        # A selector is itself readable when one of its files is: two pipes, one wait.
+        self._selector = selectors.DefaultSelector()
+        for fd in (self._in, *self._open):
+            os.set_blocking(fd, False)
+        for fd in self._open:
+            self._selector.register(fd, selectors.EVENT_READ)
+        self._closed = False
+        self._unyielded = 0
+
+    async def send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            if self._closed:
+                raise ChannelClosed("the stream was closed")
+            try:
+                view = view[os.write(self._in, view) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._in)
+            except OSError as error:
+                raise ChannelClosed(str(error)) from error
+
+    async def receive(self) -> tuple[int, bytes]:
+        if self._unyielded > _CHUNK:
+            self._unyielded = 0
+            await checkpoint()
+        while not self._closed and self._open:
+            ready = self._selector.select(0)
+            if not ready:
+                try:
+                    await anyio.wait_readable(self._selector.fileno())  # pyright: ignore
+                except (OSError, ValueError, anyio.ClosedResourceError) as error:
+                    raise ChannelClosed(str(error)) from error
+                continue
+            key = ready[0][0]
+            data = os.read(key.fd, _CHUNK)
+            if data:
+                self._unyielded += len(data)
+                return self._open[key.fd], data
+            self._selector.unregister(key.fd)
+            del self._open[key.fd]
+        raise ChannelClosed("the stream has ended")
+
+    def alive(self) -> bool:
+        return not self._closed and self._process.poll() is None
+
+    async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        anyio.notify_closing(self._selector.fileno())  # pyright: ignore
+        anyio.notify_closing(self._in)
+        self._selector.close()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            pipe.close() if pipe else None
+        self._process.kill()
+        await anyio.to_thread.run_sync(self._process.wait)

@@ -1,0 +1,171 @@
+"""The control shell: kills, small files and facts, through one shell that runs no user command."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+
+from agentkit.errors import SandboxGone
+from agentkit.sandboxes._channel import STDOUT, Channel, ChannelClosed
+from agentkit.sandboxes._records import Record, Scanner, new_nonce
+from agentkit.sandboxes._scripts import CONTROL, quote
+
+__all__ = ["Control", "Host", "Target"]
+
+_REPLY_LIMIT = 30.0
+
+
+class Host(Protocol):
+    """What the runtime needs from a backend."""
+
+    async def spawn(self, argv: list[str], *, tty: bool = False) -> Channel:
+        """Start a program in the sandbox, in a kernel session of its own.
+
+        Raises:
+            SandboxGone, EngineUnavailable: it cannot be started, and why.
+        """
+        ...
+
+    async def revive(self) -> bool:
+        """Look at the sandbox after a stream broke; True when it had to be started again.
+
+        Raises:
+            SandboxGone, EngineUnavailable: there is nothing left to talk to.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The processes of one command: see ``_scan`` in the control script."""
+
+    supervisor: int
+    shell: int
+    cookie: str
+
+    def arguments(self, age: float) -> str:
+        return f"{self.supervisor} {self.shell} {quote(self.cookie)} {int(age * 100) + 2}"
+
+
+class Control:
+    """One control shell, opened at first use and again when something in the sandbox killed it.
+
+    Args:
+        host: where to start it.
+        greeting: shell code that runs once at its start.
+    """
+
+    def __init__(self, host: Host, greeting: str) -> None:
+        self._host = host
+        self._greeting = greeting
+        self._channel: Channel | None = None
+        self._scanner = Scanner()
+        self._lock = anyio.Lock()
+        self._sessions: set[int] = set()
+        self._ooms = 0
+
+    async def open(self) -> None:
+        """Attach now, so that the first kill does not wait for a process to start."""
+        self._ooms = await self.count("_ooms")
+
+    async def request(self, body: str, *, limit: float = _REPLY_LIMIT) -> tuple[int, bytes]:
+        """Run our own shell code; return its status and what it printed.
+
+        The call cannot be cancelled in the middle, as half a reply would be taken for the next
+        one; it is bounded by ``limit`` seconds instead.
+        """
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                try:
+                    return await self._ask(body, limit)
+                except ChannelClosed:
+                    await self._drop()
+                    await self._host.revive()
+                try:
+                    return await self._ask(body, limit)
+                except ChannelClosed as error:
+                    await self._drop()
+                    raise SandboxGone(
+                        "the sandbox's control shell cannot be started",
+                        tried=f"twice ({error})",
+                        hint="Open a new sandbox",
+                    ) from error
+
+    async def count(self, body: str) -> int:
+        """Run our own shell code that prints a number."""
+        _, reply = await self.request(body)
+        digits = reply.split()
+        return int(digits[-1]) if digits and digits[-1].isdigit() else 0
+
+    async def adopt(self, supervisor: int) -> None:
+        """Remember a kernel session as ours, for the sandbox's end."""
+        self._sessions.add(supervisor)
+        await self.request(f'_sids="$_sids{supervisor} "')
+
+    async def oom_happened(self) -> bool:
+        """Whether the kernel killed for memory since this was last asked."""
+        before, self._ooms = self._ooms, await self.count("_ooms")
+        return self._ooms > before
+
+    async def end(
+        self,
+        target: Target,
+        age: Callable[[], float],
+        drain: Callable[[float], Awaitable[bool]],
+        grace: float,
+    ) -> None:
+        """Stop a command: TERM, then KILL for what is left after ``grace`` seconds.
+
+        Args:
+            age: seconds since the command began.
+            drain: reads the command's output for that many seconds (a process that is blocked in
+                a write cannot end); True when the stream has nothing more to say.
+        """
+        left = await self.count(f"_stop TERM {target.arguments(age())}")
+        with anyio.move_on_after(grace):
+            while left and not await drain(0.02):
+                left = await self.count(f"_left {target.arguments(age())}")
+        for _ in range(5):
+            if not await self.count(f"_kill {target.arguments(age())}"):
+                return
+
+    async def aclose(self) -> None:
+        await self._drop()
+
+    async def _ask(self, body: str, limit: float) -> tuple[int, bytes]:
+        channel = self._channel or await self._attach()
+        nonce = new_nonce()
+        self._scanner.expect([nonce])
+        line = f"{{ {body}\n}} 2>&1; printf '\\036%s:%s:%s\\036\\n' {nonce} $? {nonce}\n"
+        with anyio.move_on_after(limit):
+            await channel.send(line.encode("utf-8", "surrogateescape"))
+            return await self._reply(channel)
+        raise ChannelClosed(f"no answer within {limit:g} s")
+
+    async def _reply(self, channel: Channel) -> tuple[int, bytes]:
+        output: list[bytes] = []
+        while True:
+            stream, data = await channel.receive()
+            if stream != STDOUT:
+                continue
+            for piece in self._scanner.feed(data):
+                if isinstance(piece, Record):
+                    return int(piece.payload), b"".join(output)
+                output.append(piece)
+
+    async def _attach(self) -> Channel:
+        channel = await self._host.spawn(["/bin/sh"])
+        self._scanner = Scanner()
+        sessions = "".join(f"{number} " for number in sorted(self._sessions))
+        start = f'{CONTROL}\n_sids=" {sessions}"\n{self._greeting}\n'
+        self._channel = channel
+        await channel.send(start.encode())
+        return channel
+
+    async def _drop(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.aclose()

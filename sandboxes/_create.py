@@ -1,0 +1,166 @@
+"""Make a hardened container: every flag here is tested by what it prevents."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from agentkit.errors import EngineUnavailable, ImageError, SandboxError, UsageError
+from agentkit.sandbox import Progress
+from agentkit.sandboxes._engine import Engine
+from agentkit.sandboxes._environment import QUIET
+from agentkit.sandboxes._owner import LABEL, OWNER, SESSION, owner_now, remove
+from agentkit.sandboxes._scripts import PID1
+
+if TYPE_CHECKING:
+    from agentkit.sandboxes.docker import Docker
+
+__all__ = ["create_container", "resolve_image"]
+
+# apt changes to a user of its own, dpkg sets owners and modes.
+_INSTALL = ["SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "FOWNER"]
+_FILES = 16384
+
+
+async def resolve_image(engine: Engine, image: str | None, progress: Progress) -> str:
+    """Return an image that the engine has: built or pulled now if need be.
+
+    Raises:
+        ImageError: it can be neither found nor had.
+    """
+    if image is None:
+        from agentkit.sandboxes.images import ensure_base_image
+
+        return await engine.call(lambda: ensure_base_image(engine.client, progress=progress))
+
+    def have() -> str:
+        from docker.errors import APIError, ImageNotFound
+
+        try:
+            engine.api.inspect_image(image)
+            return image
+        except ImageNotFound:
+            progress(f"pulling the image {image}")
+        try:
+            for _ in engine.api.pull(image, stream=True, decode=True):
+                pass
+            engine.api.inspect_image(image)
+        except (APIError, OSError) as error:
+            raise ImageError(
+                f"the image {image} is not on this machine and cannot be pulled",
+                tried=f"docker pull {image}: {error.explanation if isinstance(error, APIError) else error}",
+                hint="Check the name, load or build the image, or leave --image out",
+            ) from error
+        return image
+
+    return await engine.call(have)
+
+
+async def create_container(
+    engine: Engine, provider: Docker, image: str, workspace: Path, sandbox_id: str, session: str
+) -> str:
+    """Create and start the container; nothing of it stays when that fails."""
+    user = provider.user
+    if user is None and provider.workspace_mode == "mount":
+        user = await _mount_user(engine, workspace)
+    config = _config(provider, workspace, user or "")
+    config["environment"] = await _environment(engine, image, provider, user or "")
+    config["labels"] = {LABEL: sandbox_id, OWNER: owner_now(), SESSION: session}
+
+    def create() -> str:
+        host = engine.api.create_host_config(**config.pop("host"))
+        made = engine.api.create_container(image, host_config=host, **config)
+        return str(made["Id"])
+
+    with anyio.CancelScope(shield=True):
+        container = await engine.call(create)
+        try:
+            await engine.call(lambda: engine.api.start(container), container=container)
+        except SandboxError as error:
+            await remove(engine, container)
+            raise _start_error(error, image) from error
+    return container
+
+
+def _config(provider: Docker, workspace: Path, user: str) -> dict[str, Any]:
+    from docker.types import LogConfig, Mount, Ulimit
+
+    mounts = [Mount("/workspace", str(workspace), type="bind")]
+    return {
+        "entrypoint": ["/bin/sh", "-c", PID1, "agentkit", f"{provider.lease:g}"],
+        "user": user,
+        "stop_signal": "SIGPWR",
+        "network_disabled": provider.network == "none",
+        "host": {
+            "mounts": mounts if provider.workspace_mode == "mount" else [],
+            "cap_drop": ["ALL"],
+            "cap_add": _INSTALL if provider.profile == "install" else [],
+            "security_opt": ["no-new-privileges"],
+            "network_mode": "none" if provider.network == "none" else "bridge",
+            "mem_limit": provider.memory,
+            "memswap_limit": provider.memory,
+            "pids_limit": provider.pids,
+            "oom_score_adj": 500,
+            "ulimits": [
+                Ulimit(name="core", soft=0, hard=0),
+                Ulimit(name="nofile", soft=_FILES, hard=_FILES),
+            ],
+            # The runtime reads its streams itself; a log would only fill the disk.
+            "log_config": LogConfig(type="none"),
+        },
+    }
+
+
+async def _mount_user(engine: Engine, workspace: Path) -> str:
+    """Whose files a mounted workspace gets: its owner's.
+
+    A root caller (sudo, CI) works on folders of other users; root without capabilities could not
+    even write there. A rootless engine maps the container's root to the caller already.
+    """
+    facts = workspace.stat()
+    if os.getuid() != 0:
+        info = await engine.call(engine.api.info)
+        if any("rootless" in str(option) for option in info.get("SecurityOptions") or []):
+            return "0:0"
+        return f"{os.getuid()}:{os.getgid()}"
+    return f"{facts.st_uid}:{facts.st_gid}"
+
+
+async def _environment(
+    engine: Engine, image: str, provider: Docker, user: str
+) -> dict[str, str]:
+    """Quiet variables that the image does not set itself, then the caller's."""
+    facts = await engine.call(lambda: engine.api.inspect_image(image))
+    own = {item.partition("=")[0] for item in facts["Config"].get("Env") or []}
+    quiet = QUIET | {
+        # Git refuses a mounted repository of another owner.
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+    }
+    if user and user.partition(":")[0] not in ("0", "root"):
+        # A user that the image does not know would have / as its home.
+        quiet["HOME"] = "/tmp"
+    return {name: value for name, value in quiet.items() if name not in own} | dict(provider.env)
+
+
+def _start_error(error: SandboxError, image: str) -> SandboxError:
+    if isinstance(error, EngineUnavailable):
+        return error
+    text = error.tried or error.what
+    if "no such file or directory" in text or isinstance(error, ImageError):
+        return ImageError(
+            f"the image {image} has no /bin/sh",
+            tried=text,
+            hint="Name an image with a shell; nothing else is needed in it",
+        )
+    if "exec format error" in text:
+        return ImageError(
+            f"the image {image} is for another processor", tried=text, hint="Pull the right one"
+        )
+    if "invalid mount" in text or "bind source path" in text:
+        return UsageError(str(error))  # type: ignore[return-value]
+    return error

@@ -1,0 +1,180 @@
+"""The container engine through the docker package: life cycle in worker threads, typed errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from agentkit.errors import EngineUnavailable, ImageError, SandboxError, SandboxGone
+from agentkit.sandboxes._channel import Channel, SocketChannel
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+__all__ = ["Engine", "connect"]
+
+T = TypeVar("T")
+_TIMEOUT = 60
+
+
+def _sockets() -> list[str]:
+    """Where engines listen when DOCKER_HOST does not say: Docker, rootless, Desktop, Podman."""
+    run = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    candidates = [
+        "/var/run/docker.sock",
+        f"{run}/docker.sock",
+        str(Path.home() / ".docker/run/docker.sock"),
+        f"{run}/podman/podman.sock",
+        "/run/podman/podman.sock",
+    ]
+    return [path for path in candidates if Path(path).exists()]
+
+
+async def connect(host: str | None = None) -> Engine:
+    """Find the engine and check that it answers.
+
+    Raises:
+        EngineUnavailable: none does; the message names what was tried.
+    """
+    return await anyio.to_thread.run_sync(_connect, host)
+
+
+def _connect(host: str | None) -> Engine:
+    import docker
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    environment = dict(os.environ)
+    if host:
+        environment["DOCKER_HOST"] = host
+    found = [] if environment.get("DOCKER_HOST") else _sockets()
+    if found:
+        environment["DOCKER_HOST"] = f"unix://{found[0]}"
+    tried = environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    try:
+        client = docker.from_env(
+            environment=environment, timeout=_TIMEOUT, use_ssh_client=tried.startswith("ssh:")
+        )
+    except (DockerException, RequestException, OSError, ValueError) as error:
+        raise EngineUnavailable(
+            f"no container engine answers: {_innermost(error)}",
+            tried=tried,
+            hint=(
+                "Start or install Docker (https://docs.docker.com/engine/install; in a checkout:"
+                " scripts/ensure-docker), set DOCKER_HOST, or work without isolation with"
+                " --sandbox local"
+            ),
+        ) from error
+    return Engine(client, tried)
+
+
+class Engine:
+    """One engine. Every call runs in a worker thread and raises agentkit's errors."""
+
+    def __init__(self, client: DockerClient, address: str) -> None:
+        self.client = client
+        self.address = address
+
+    @property
+    def api(self) -> Any:
+        """The docker package's low-level client, which has no type information."""
+        return self.client.api
+
+    async def call(self, work: Callable[[], T], *, container: str = "") -> T:
+        """Do blocking work; the thread is not abandoned when the caller is cancelled."""
+
+        def guarded() -> T:
+            with self.errors(container):
+                return work()
+
+        return await anyio.to_thread.run_sync(guarded)
+
+    @contextmanager
+    def errors(self, container: str = "") -> Iterator[None]:
+        """Turn the docker package's errors into ours."""
+        from docker.errors import APIError, DockerException
+        from requests.exceptions import RequestException
+
+        try:
+            yield
+        except APIError as error:
+            raise _api_error(error, container) from error
+        except (DockerException, RequestException, OSError) as error:
+            raise EngineUnavailable(
+                f"the container engine stopped answering: {_innermost(error)}",
+                tried=self.address,
+                hint="Start it again and resume the session",
+            ) from error
+
+    async def exec(
+        self,
+        container: str,
+        argv: list[str],
+        *,
+        user: str = "",
+        workdir: str | None = None,
+        env: dict[str, str] | None = None,
+        tty: bool = False,
+    ) -> tuple[Channel, str]:
+        """Start a program in a running container; its stream and the exec's id."""
+
+        def start() -> tuple[Any, str]:
+            made = self.api.exec_create(
+                container,
+                argv,
+                stdin=True,
+                tty=tty,
+                user=user,
+                workdir=workdir,
+                environment=env,
+            )
+            return self.api.exec_start(made["Id"], tty=tty, socket=True), made["Id"]
+
+        with anyio.CancelScope(shield=True):
+            raw, exec_id = await self.call(start, container=container)
+            return SocketChannel(raw, tty=tty), exec_id
+
+    async def state(self, container: str) -> dict[str, Any]:
+        """The container's ``State`` as the engine tells it."""
+        facts = await self.call(
+            lambda: self.api.inspect_container(container), container=container
+        )
+        return facts["State"]
+
+    async def close(self) -> None:
+        await anyio.to_thread.run_sync(self.client.close)
+
+
+def _api_error(error: Any, container: str) -> SandboxError:
+    text = str(error.explanation or error).strip()
+    if error.status_code == 404 and "image" not in text.lower():
+        return SandboxGone(
+            f"the container {container[:12]} no longer exists",
+            tried=text,
+            hint="A new sandbox starts with the workspace as it is; its processes are gone",
+        )
+    if "no such file or directory" in text and ("exec:" in text or "/bin/sh" in text):
+        return ImageError(
+            "the image has no /bin/sh",
+            tried=text,
+            hint="Name an image with a shell; nothing else is needed in it",
+        )
+    if error.status_code == 409 and "is not running" in text:
+        return SandboxGone(f"the container {container[:12]} is not running", tried=text)
+    return SandboxError(
+        f"the container engine refused: {text}",
+        tried=f"container {container[:12]}" if container else "",
+        hint="See the engine's own log",
+    )
+
+
+def _innermost(error: BaseException) -> str:
+    """The cause at the bottom: urllib3 wraps the errno three times."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__

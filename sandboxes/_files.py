@@ -1,0 +1,140 @@
+"""Files through the control shell: any path the sandbox's user may touch, in any image."""
+
+from __future__ import annotations
+
+import posixpath
+import secrets
+from collections.abc import Awaitable, Callable
+from stat import S_ISDIR, S_ISREG, filemode
+
+from agentkit.errors import FileError
+from agentkit.sandbox import ExecResult, FileStat
+from agentkit.sandboxes._control import Control
+from agentkit.sandboxes._scripts import quote
+
+__all__ = ["Files"]
+
+_INLINE = 48 << 10
+"""Up to here a file goes through the control shell (1-2 ms); beyond, through a process of its own."""
+
+_REASONS = (
+    ("No space left", "no-space"),
+    ("Disk quota", "no-space"),
+    ("Permission denied", "denied"),
+    ("Read-only file system", "denied"),
+    ("Operation not permitted", "denied"),
+    ("Is a directory", "directory"),
+    ("No such file", "missing"),
+    ("nonexistent directory", "missing"),
+    ("File name too long", "other"),
+)
+_PLAIN = {byte: chr(byte) for byte in range(0x20, 0x7F)} | {0x0A: "\n", 0x09: "\t", 0x5C: "\\\\"}
+_ESCAPED = [_PLAIN.get(byte, f"\\0{byte:03o}") for byte in range(256)]
+
+Pour = Callable[[str, bytes], Awaitable[ExecResult]]
+"""Runs a command with this standard input."""
+
+
+class Files:
+    """The file half of a sandbox."""
+
+    def __init__(self, control: Control, pour: Pour, workdir: str) -> None:
+        self._control = control
+        self._pour = pour
+        self._workdir = workdir
+
+    def absolute(self, path: str) -> str:
+        if "\0" in path or not path:
+            raise FileError(path, "other", f"{path!r} is not a path")
+        return posixpath.normpath(posixpath.join(self._workdir, path)).replace("//", "/", 1)
+
+    async def read(self, path: str, max_bytes: int) -> bytes:
+        full = self.absolute(path)
+        _, reply = await self._control.request(f"_read {quote(full)} {max_bytes + 1}", limit=120)
+        kind, _, data = reply.partition(b"\n")
+        match kind:
+            case b"file" if len(data) <= max_bytes:
+                return data
+            case b"file":
+                facts = await self.stat(full)
+                size = f"it has {facts.size:,} bytes" if facts else "it is larger"
+                raise FileError(
+                    path,
+                    "too-large",
+                    f"{path} is too large to read whole: {size}, the limit is {max_bytes:,}",
+                    hint="Read a part of it with a command (head, tail, sed -n)",
+                )
+            case b"missing":
+                raise FileError(path, "missing", f"{path} does not exist")
+            case b"directory":
+                raise FileError(path, "directory", f"{path} is a directory, not a file")
+            case b"denied":
+                raise FileError(path, "denied", f"{path} may not be read by the sandbox's user")
+            case _:
+                raise FileError(path, "other", f"{path} is a device, pipe or socket, not a file")
+
+    async def write(self, path: str, data: bytes, mode: int | None) -> None:
+        full = self.absolute(path)
+        bits = f"{mode & 0o7777:o}" if mode is not None else "''"
+        if len(data) <= _INLINE:
+            text = "".join([_ESCAPED[byte] for byte in data])
+            body = f"_put {quote(full)} {quote(text)} {secrets.token_hex(4)} {bits}"
+            code, reply = await self._control.request(body)
+        else:
+            code, reply = await self._write_large(full, data, bits)
+        if code:
+            raise _write_error(path, reply)
+
+    async def stat(self, path: str) -> FileStat | None:
+        full = self.absolute(path)
+        code, reply = await self._control.request(f"_info {quote(full)}")
+        return _parse_info(full, reply.decode("utf-8", "replace")) if code == 0 else None
+
+    async def list_dir(self, path: str) -> list[str]:
+        full = self.absolute(path)
+        word = quote(full)
+        body = f'k=$(_kind {word}); echo "$k"; [ "$k" != directory ] || _list {quote(full.rstrip("/"))}'
+        _, reply = await self._control.request(body)
+        kind, _, names = reply.partition(b"\n")
+        if kind != b"directory":
+            reason = "missing" if kind == b"missing" else "other"
+            what = "does not exist" if kind == b"missing" else "is not a directory"
+            raise FileError(path, reason, f"{path} {what}")
+        return sorted(name.decode("utf-8", "surrogateescape") for name in names.split(b"\0")[:-1])
+
+    async def _write_large(self, full: str, data: bytes, bits: str) -> tuple[int, bytes]:
+        # The same steps as for a small file, but filled from a stream.
+        temporary = f"{full}.{secrets.token_hex(4)}.tmp"
+        parent, target = quote(posixpath.dirname(full)), quote(full)
+        check = f"if [ -d {target} ]; then echo 'Is a directory'; (exit 1); else mkdir -p {parent}; fi"
+        code, reply = await self._control.request(check)
+        if code:
+            return code, reply
+        _, real = await self._control.request(f"if [ -L {target} ]; then readlink -f {target}; fi")
+        final = quote(real.decode("utf-8", "surrogateescape").rstrip("\n")) if real else target
+        result = await self._pour(f"cat >{quote(temporary)}", data)
+        if not result.ok:
+            await self._control.request(f"rm -f -- {quote(temporary)}")
+            return result.exit_code or 1, result.output.data
+        return await self._control.request(f"_commit {quote(temporary)} {final} {bits}")
+
+
+def _write_error(path: str, reply: bytes) -> FileError:
+    text = reply.decode("utf-8", "replace").strip()
+    reason = next((name for words, name in _REASONS if words in text), "other")
+    hint = "Free some space first" if reason == "no-space" else ""
+    return FileError(path, reason, f"{path} could not be written: {text or 'unknown'}", hint=hint)
+
+
+def _parse_info(path: str, text: str) -> FileStat | None:
+    words = text.split()
+    if len(words) == 3:
+        mode, size, mtime = int(words[0], 16), int(words[1]), float(words[2])
+        kind = "directory" if S_ISDIR(mode) else "file" if S_ISREG(mode) else "other"
+        return FileStat(path, kind, size, mode & 0o7777, mtime)
+    # `ls -ld` of an image without stat: no time that a program could read.
+    if len(words) < 5 or len(words[0]) < 10:
+        return None
+    mode = next(bits for bits in range(0o10000) if filemode(bits)[1:] == words[0][1:10])
+    kind = {"d": "directory", "-": "file"}.get(words[0][0], "other")
+    return FileStat(path, kind, int(words[4]) if words[4].isdigit() else 0, mode, 0.0)  # type: ignore[arg-type]

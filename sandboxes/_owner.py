@@ -1,0 +1,108 @@
+"""Whose a container is, and the removal of what dead owners left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from agentkit.sandboxes._engine import Engine
+
+__all__ = ["LABEL", "OWNER", "SESSION", "owner_dead", "owner_now", "prune", "sweep"]
+
+LABEL = "agentkit.sandbox"
+OWNER = "agentkit.owner"
+SESSION = "agentkit.session"
+
+
+def owner_now() -> str:
+    """Machine, boot, process namespace, process and its start: names this process for ever."""
+    return ":".join((_text("/etc/machine-id"), _boot(), _namespace(), str(os.getpid()),
+                     _start_time(os.getpid()) or "0"))
+
+
+def owner_dead(owner: str) -> bool:
+    """Whether that process is certainly gone; False where this process cannot know."""
+    try:
+        machine, boot, namespace, pid, started = owner.split(":")
+    except ValueError:
+        return False
+    if machine != _text("/etc/machine-id"):
+        return False
+    if boot != _boot():
+        return True
+    return namespace == _namespace() and _start_time(int(pid)) != started
+
+
+async def sweep(engine: Engine) -> int:
+    """Remove what dead owners left and has ended; start the lease of what still runs.
+
+    A running container of a crashed process can still be reopened; it ends itself when its lease
+    is over. One call to the engine when there is nothing to do.
+    """
+    removed = 0
+    for entry in await _ours(engine):
+        if not owner_dead(entry["Labels"].get(OWNER, "")):
+            continue
+        if entry["State"] == "running":
+            await _quietly(engine, lambda i=entry["Id"]: engine.api.kill(i, "USR1"))
+        else:
+            await remove(engine, entry["Id"])
+            removed += 1
+    return removed
+
+
+async def prune(engine: Engine, *, everything: bool = False) -> list[str]:
+    """Remove the containers of dead owners, running or not; of living ones too if asked."""
+    removed: list[str] = []
+    for entry in await _ours(engine):
+        if everything or owner_dead(entry["Labels"].get(OWNER, "")):
+            await remove(engine, entry["Id"])
+            removed.append(entry["Id"][:12])
+    return removed
+
+
+async def remove(engine: Engine, container: str) -> None:
+    """Remove a container with its anonymous volumes; fine when it is gone already."""
+    await _quietly(engine, lambda: engine.api.remove_container(container, v=True, force=True))
+
+
+async def _ours(engine: Engine) -> list[dict[str, Any]]:
+    # The low-level call: the high-level one inspects each container in turn.
+    return await engine.call(lambda: engine.api.containers(all=True, filters={"label": LABEL}))
+
+
+async def _quietly(engine: Engine, work: Any) -> None:
+    from docker.errors import APIError
+
+    def guarded() -> None:
+        try:
+            work()
+        except APIError:
+            # Gone, or being removed by somebody else: what was wanted.
+            return
+
+    await engine.call(guarded)
+
+
+def _boot() -> str:
+    return _text("/proc/sys/kernel/random/boot_id")
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return ""
+
+
+def _start_time(pid: int) -> str | None:
+    stat = _text(f"/proc/{pid}/stat")
+    return stat.rpartition(")")[2].split()[19] if stat else None
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

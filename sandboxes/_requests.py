@@ -1,0 +1,138 @@
+"""The texts that the host sends to C, the shell that runs commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from agentkit.sandboxes._scripts import quote
+
+__all__ = ["DIALECTS", "Dialect", "State", "apart_body", "parse_state", "shell_body", "with_input"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What differs between the shells that C can be.
+
+    C keeps its way out on two high descriptors and its own 1 and 2 on /dev/null, so that
+    `exec >file`, `set -x` and traps of the user's cannot reach the protocol.
+    """
+
+    name: str
+    out: int
+    err: int
+    dump: str
+    """Prints the state: exported variables, functions, aliases, each ended by NUL."""
+
+
+DIALECTS = {
+    # dash knows one-digit descriptors only, prints no functions and no reusable aliases.
+    "sh": Dialect("sh", 8, 9, r"\command export -p; \command printf '\0\0\0'"),
+    "bash": Dialect(
+        "bash",
+        253,
+        254,
+        r"\command export -p; \command printf '\0'; \command declare -f;"
+        r" \command printf '\0'; \command alias -p; \command printf '\0'",
+    ),
+}
+
+_NAME = re.compile(rb"^(?:declare -\S*x\S* |export )([A-Za-z_]\w*)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is kept of a shell that dies: all of it but plain variables, options and jobs."""
+
+    cwd: bytes = b""
+    exports: bytes = b""
+    functions: bytes = b""
+    aliases: bytes = b""
+
+    def names(self) -> frozenset[bytes]:
+        """Exported names (a line inside a value may look like one; then it does in every state)."""
+        return frozenset(_NAME.findall(self.exports))
+
+    def without(self, attempt: int) -> State:
+        """Less and less of it, should the state itself be what kills a new shell."""
+        if attempt == 0:
+            return self
+        kept = replace(self, functions=b"", aliases=b"")
+        return kept if attempt == 1 else State(cwd=self.cwd)
+
+
+def parse_state(payload: bytes) -> tuple[int, int, State]:
+    """Return a record's exit status, the shell's process number, and its state."""
+    head, exports, functions, aliases, *_ = payload.split(b"\0")
+    status, _, cwd = head.partition(b"\n")
+    code, pid = status.split()
+    return int(code), int(pid), State(cwd.removesuffix(b"\n"), exports, functions, aliases)
+
+
+def epilogue(dialect: Dialect, nonce: str, *, split: bool) -> str:
+    """Report status, directory and state. Inline: a function could be unset by the user."""
+    err = f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce} >&{dialect.err};" if split else ""
+    return (
+        f"{{ \\command printf '\\036%s:%s %s\\n' {nonce} \"$?\" \"$$\"; \\command pwd;"
+        f" \\command printf '\\0'; {dialect.dump}; {err}"
+        f" \\command printf ':%s\\036\\n' {nonce}; }} >&{dialect.out} 2>/dev/null\n"
+    )
+
+
+def start_text(dialect: Dialect, state: State, removed: frozenset[bytes], nonce: str) -> bytes:
+    """Set C up: descriptors, then the state of the shell before it."""
+    lines = [f"exec {dialect.out}>&1 {dialect.err}>&2 >/dev/null 2>&1"]
+    lines += [f"unset {name.decode()}" for name in sorted(removed)]
+    for part in (state.exports, state.functions, state.aliases):
+        if part.strip():
+            lines.append("\\command eval " + quote(part.decode("utf-8", "surrogateescape")))
+    if state.cwd:
+        lines.append("\\command cd -- " + quote(state.cwd.decode("utf-8", "surrogateescape")))
+    lines.append(epilogue(dialect, nonce, split=False))
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _redirect(dialect: Dialect, split: bool) -> str:
+    out, err = dialect.out, dialect.err
+    return f">&{out} 2>&{err if split else out} {out}>&- {err}>&-"
+
+
+def shell_body(dialect: Dialect, command: str, *, status: int, split: bool) -> str:
+    """Run a command in C itself.
+
+    `command eval` keeps dash alive through a syntax error; `(exit N) ||` gives the command the
+    `$?` of the one before it, and is exempt from `set -e`.
+    """
+    before = f"(exit {status}) || " if status else ""
+    eval_ = f"\\command eval {quote(command)}"
+    return f"{before}{eval_} </dev/null {_redirect(dialect, split)}"
+
+
+def apart_body(
+    dialect: Dialect,
+    command: str,
+    *,
+    cwd: str,
+    env: Mapping[str, str],
+    split: bool,
+    stdin: str = "</dev/null",
+) -> str:
+    """Run a command in a child of C, apart from its state."""
+    exports = "".join(f"export {name}={quote(value)} && " for name, value in env.items())
+    inner = f"cd -- {quote(cwd)} && {exports}eval {quote(command)}"
+    return f"( {inner} ) {stdin} {_redirect(dialect, split)}"
+
+
+def with_input(dialect: Dialect, body: str, size: int, ready: str, after: str) -> str:
+    """Feed ``size`` bytes that follow on C's own input to the command.
+
+    One compound command, so that C has read all of its script before the data comes; the data is
+    sent when ``ready`` is reported, as a shell may read its script in blocks.
+    """
+    told = f"\\command printf '\\036%s::%s\\036\\n' {ready} {ready} >&{dialect.out}"
+    return f"{{ {told}; head -c {size} | {body}\n{after.rstrip()}\n}}\n"
+
+
+def request_text(cookie: str, body: str, after: str) -> bytes:
+    return f"\\command export {cookie}; {body}\n{after}".encode("utf-8", "surrogateescape")

@@ -1,0 +1,213 @@
+"""The runtime inside the sandbox: plain POSIX sh, nothing else is needed in an image.
+
+Three programs, tested on bash, dash and busybox ash:
+
+* ``PID1`` keeps a container alive, collects orphans, and ends it when its owner is gone.
+* ``SUPERVISOR`` (S0) starts the shell that runs commands (C), and reports how it ended.
+* ``CONTROL`` never runs a user's command. It finds and signals processes with builtins only, so
+  that it works when no process can be started any more (a fork bomb at the pids limit).
+"""
+
+from __future__ import annotations
+
+__all__ = ["CONTROL", "PID1", "SUPERVISOR", "quote"]
+
+
+def quote(text: str) -> str:
+    """Return the text as one shell word."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+# $1 = seconds to live on without an owner. It starts without one; a control shell that attaches
+# sends USR2, and USR1 when its input ends (the owner's connection broke). As process 1 of its
+# namespace it is immune to every signal it does not trap: `kill -9 -1` and `kill 1` do nothing.
+# Nothing is forked while an owner is there, since a fork that fails ends dash, and so everything.
+PID1 = r"""
+gone=1
+trap 'gone=1' USR1
+trap 'gone=0' USR2
+trap 'exit 0' PWR
+while :; do
+    if [ $gone = 0 ]; then
+        sleep 86400 &
+        wait $!
+        kill $! 2>/dev/null
+    else
+        sleep "$1" &
+        while [ $gone = 1 ] && kill -0 $! 2>/dev/null; do wait $!; done
+        [ $gone = 1 ] && exit 0
+        kill $! 2>/dev/null
+    fi
+done
+"""
+
+# $1 = "auto", "bash" or "sh". Each line `OLDKEY NEWKEY` starts one more C; lines that a dead C
+# left unread are skipped because they cannot know the old key. The key is never exported.
+# Its own standard error is closed to it, as a shell likes to announce that its child was killed.
+# The traps keep `kill 0` from ending S0 (a handler, unlike "ignore", is not inherited).
+SUPERVISOR = r"""
+trap : HUP INT QUIT TERM
+c=sh
+[ "$1" = sh ] || { command -v bash >/dev/null 2>&1 && c='bash --norc --noprofile'; }
+exec 3>&2 2>/dev/null
+IFS= read -r k || exit 0
+printf '\036%s:S%s %s:%s\036\n' "$k" "$$" "${c%% *}" "$k"
+while :; do
+    $c 2>&3 3>&-
+    s=$?
+    printf '\036%s:X%s:%s\036\n' "$k" "$s" "$k" >&3
+    printf '\036%s:X%s:%s\036\n' "$k" "$s" "$k"
+    while :; do
+        IFS= read -r l || exit 0
+        case $l in "$k "*) k=${l#"$k "}; break ;; esac
+    done
+done
+"""
+
+# _scan SID C COOKIE AGE: find the processes of one command and put them into $T (all) and $N
+# (those not stopped yet). They are: whatever was started in C's kernel session or below C since
+# the command began (AGE, 1/100 s ago), and whatever carries its COOKIE in the environment, which
+# follows setsid and double forks. Jobs of earlier commands, and their children, are spared.
+# An environment is read only where parentage does not decide, as dash reads byte by byte.
+#
+# _stop SIG ...: freeze C, signal the others, print how many there are.
+# _kill ...: freeze until nobody new appears, then kill all and C; print how many there were.
+# _reap PREFIX: end everything that carries a cookie of this sandbox or lives in its sessions.
+CONTROL = r"""
+LC_ALL=C
+_sids=' '
+_mark() {
+    m=
+    while IFS= read -r e || [ -n "$e" ]; do
+        case $e in *AK_CMD="$2"*) m=mine; return ;; *AK_CMD=*) m=other ;; esac
+    done 2>/dev/null <"/proc/$1/environ"
+}
+_stat() {
+    # A process can put a line feed into its own name.
+    l=
+    while IFS= read -r e; do l=$l$e; done 2>/dev/null <"/proc/$1/stat"
+    l=${l##*) }
+    [ -n "$l" ]
+}
+_scan() {
+    K=$1 C=$2 M=$3 T=' ' N= S=' ' n=0
+    read -r u e </proc/uptime
+    B=$(( ${u%.*} * 100 + 1${u#*.} - 100 - $4 ))
+    for d in /proc/[0-9]*; do
+        p=${d#/proc/}
+        case $p in "$K"|"$C"|$$) continue ;; esac
+        _stat "$p" || continue
+        set -- $l
+        case $1 in Z|X) continue ;; esac
+        if [ "${20}" -lt "$B" ]; then
+            [ "$4" != "$K" ] || S="$S$p "
+            continue
+        fi
+        case $T$C' ' in
+        *" $2 "*) ;;
+        *)  if [ "$4" = "$K" ]; then
+                case $S in *" $2 "*) S="$S$p "; continue ;; esac
+                n=$((n + 1))
+                [ $n -gt 40 ] || { _mark "$p" "$M"; [ "$m" != other ] || { S="$S$p "; continue; }; }
+            else
+                _mark "$p" "$M"
+                [ "$m" = mine ] || continue
+            fi ;;
+        esac
+        T="$T$p "
+        [ "$1" = T ] || N="$N $p"
+    done
+}
+_count() { set -- $T; echo $#; }
+_stop() {
+    g=$1; shift
+    kill -STOP "$2" 2>/dev/null
+    _scan "$@"
+    for p in $T; do kill -$g $p; kill -CONT $p; done 2>/dev/null
+    _count
+}
+_left() { _scan "$@"; _count; }
+_kill() {
+    i=0
+    while [ $i -lt 20 ]; do
+        i=$((i + 1))
+        _scan "$@"
+        for p in $N; do kill -STOP $p; done 2>/dev/null
+        [ -n "$N" ] || break
+    done
+    for p in $T; do kill -KILL $p; done 2>/dev/null
+    kill -KILL "$2" 2>/dev/null
+    _count
+}
+_reap() {
+    i=0
+    while [ $i -lt 10 ]; do
+        i=$((i + 1)) n=0
+        for d in /proc/[0-9]*; do
+            p=${d#/proc/}
+            [ "$p" != $$ ] && _stat "$p" || continue
+            set -- "$1" $l
+            [ "$2" != Z ] || continue
+            case $_sids in
+            *" $5 "*) ;;
+            *) _mark "$p" "$1"; [ "$m" = mine ] || continue ;;
+            esac
+            kill -KILL "$p" 2>/dev/null && n=$((n + 1))
+        done
+        [ $n != 0 ] || break
+    done
+}
+_ooms() {
+    for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+        [ -r "$f" ] || continue
+        while read -r a b; do [ "$a" = oom_kill ] && echo "$b" && return; done <"$f"
+    done
+    echo 0
+}
+_list() {
+    for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        if [ -d "$f" ]; then printf '%s/\0' "${f##*/}"
+        elif [ -e "$f" ] || [ -L "$f" ]; then printf '%s\0' "${f##*/}"
+        fi
+    done
+}
+_kind() {
+    if [ -d "$1" ]; then echo directory
+    elif [ -f "$1" ]; then if [ -r "$1" ]; then echo file; else echo denied; fi
+    elif [ -e "$1" ]; then echo other
+    else echo missing
+    fi
+}
+_read() {
+    _kind "$1"
+    [ -f "$1" ] && [ -r "$1" ] && head -c "$2" <"$1"
+}
+_info() {
+    stat -L -c '%f %s %Y' -- "$1" 2>/dev/null && return
+    [ -e "$1" ] || return
+    ls -ldnL -- "$1"
+}
+_put() {
+    # Fill the file $1 from $2 (a printf %b form) through a temporary name with $3 in it; mode $4.
+    t=$1
+    if [ -L "$t" ]; then t=$(readlink -f "$t") || return; fi
+    if [ -d "$t" ]; then echo 'Is a directory'; return 1; fi
+    w=${t%/*}
+    [ -d "${w:-/}" ] || mkdir -p -- "$w" || return
+    n=$t.$3.tmp
+    if { printf '' >"$n"; } 2>/dev/null; then
+        if printf '%b' "$2" >"$n"; then _commit "$n" "$t" "$4"; else rm -f -- "$n"; return 1; fi
+    elif [ -w "$t" ]; then printf '%b' "$2" >"$t" && { [ -z "$4" ] || chmod "$4" -- "$t"; }
+    else printf '' >"$n"
+    fi
+}
+_commit() {
+    m=$3
+    [ -n "$m" ] || [ ! -e "$2" ] || m=$(stat -c %a -- "$2")
+    if { [ -z "$m" ] || chmod "$m" -- "$1"; } && mv -f -- "$1" "$2" 2>/dev/null; then return; fi
+    # A file that is itself a mount point cannot be replaced, only filled.
+    cat <"$1" >"$2"; r=$?
+    rm -f -- "$1"
+    return $r
+}
+"""

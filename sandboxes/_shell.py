@@ -1,0 +1,461 @@
+"""A persistent shell over one byte stream: run, limit, kill, restart, keep its state."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+from anyio.abc import TaskGroup
+
+from agentkit.errors import SandboxGone
+from agentkit.sandbox import DEFAULT_KEEP, FLOOD_LIMIT, Ended, ExecResult, OutputCallback
+from agentkit.sandboxes import _requests as requests
+from agentkit.sandboxes._channel import STDERR, STDOUT, Channel, ChannelClosed
+from agentkit.sandboxes._control import Control, Host, Target
+from agentkit.sandboxes._output import Keeper
+from agentkit.sandboxes._records import Record, Scanner, new_nonce
+from agentkit.sandboxes._scripts import SUPERVISOR
+
+__all__ = ["Limits", "PersistentShell", "ShellKind"]
+
+ShellKind = Literal["auto", "bash", "sh"]
+
+GRACE = 0.5
+"""Seconds between TERM and KILL."""
+_START_LIMIT = 20.0
+_SETTLE_LIMIT = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop a command, and what to keep of its output."""
+
+    timeout: float | None = 300.0
+    idle_timeout: float | None = None
+    keep: int = DEFAULT_KEEP
+    flood: int = FLOOD_LIMIT
+    on_output: OutputCallback | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "idle_timeout"):
+            value = getattr(self, name)
+            if value is not None and (math.isnan(value) or value < 0):
+                raise ValueError(f"{name} must be 0 or more seconds, or None; got {value}")
+
+
+@dataclass(slots=True)
+class _Call:
+    """One command under way."""
+
+    limits: Limits
+    nonce: str
+    cookie: str
+    split: bool = False
+    out: Keeper = field(init=False)
+    err: Keeper = field(init=False)
+    started: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)
+    records: dict[tuple[int, str], bytes] = field(default_factory=dict[tuple[int, str], bytes])
+    asks: str = field(default_factory=new_nonce)
+    """The record by which the shell asks for the command's input."""
+    ready: anyio.Event = field(default_factory=anyio.Event)
+
+    def __post_init__(self) -> None:
+        self.out, self.err = Keeper(self.limits.keep), Keeper(self.limits.keep)
+
+    def age(self) -> float:
+        return time.monotonic() - self.started
+
+    def take(self, stream: int, data: bytes) -> None:
+        (self.err if stream == STDERR and self.split else self.out).add(data)
+        self.heard = time.monotonic()
+        if self.limits.on_output is not None:
+            self.limits.on_output(data)
+
+    def finished(self, nonce: str) -> bool:
+        wanted = (STDOUT, STDERR) if self.split else (STDOUT,)
+        return all((stream, nonce) in self.records for stream in wanted)
+
+    def flooded(self) -> bool:
+        return self.out.total + self.err.total > self.limits.flood
+
+    def deadline(self) -> tuple[float, Ended]:
+        """The moment of the nearest limit, and its name."""
+        total = math.inf if self.limits.timeout is None else self.started + self.limits.timeout
+        idle = math.inf if self.limits.idle_timeout is None else self.heard + self.limits.idle_timeout
+        return (total, "timeout") if total <= idle else (idle, "idle")
+
+
+class PersistentShell:
+    """Implements ``agentkit.sandbox.Shell`` on whatever can start `/bin/sh`.
+
+    The host knows after each command what has to survive the shell's death (see ``State``). A
+    shell that dies is replaced within the same stream by its supervisor; a stream that breaks is
+    replaced by a new one. In both cases the state is replayed.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        control: Control,
+        name: str,
+        *,
+        workdir: str,
+        prefix: str,
+        kind: ShellKind = "auto",
+    ) -> None:
+        self.name = name
+        self._host, self._control = host, control
+        self._prefix = f"AK_CMD={prefix}.{name}"
+        self._kind: ShellKind = kind
+        self._state = requests.State(cwd=workdir.encode("utf-8", "surrogateescape"))
+        self._initial: frozenset[bytes] = frozenset()
+        self._lock = anyio.Lock()
+        self._channel: Channel | None = None
+        self._scanners: dict[int, Scanner] = {}
+        self._dialect = requests.DIALECTS["sh"]
+        self._key = ""
+        self._old_keys: tuple[str, ...] = ()
+        self._supervisor = self._pid = self._count = self._status = 0
+        self._busy: _Call | None = None
+        self._closed = False
+
+    @property
+    def cwd(self) -> str:
+        return self._state.cwd.decode("utf-8", "surrogateescape")
+
+    async def run(
+        self,
+        command: str,
+        *,
+        timeout: float | None = 300.0,
+        idle_timeout: float | None = None,
+        keep: int = DEFAULT_KEEP,
+        flood_limit: int = FLOOD_LIMIT,
+        on_output: OutputCallback | None = None,
+    ) -> ExecResult:
+        _reject_nul(command)
+        limits = Limits(timeout, idle_timeout, keep, flood_limit, on_output)
+        async with self._lock:
+            restarted = await self._ready()
+            call = self._new_call(limits, split=False)
+            body = requests.shell_body(self._dialect, command, status=self._status, split=False)
+            return await self._perform(call, self._text(call, body), b"", restarted)
+
+    async def run_apart(
+        self,
+        command: str,
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        stdin: bytes,
+        limits: Limits,
+        split: bool,
+    ) -> ExecResult:
+        """Run in a child of this shell, which keeps nothing of it."""
+        _reject_nul(command, cwd, *env, *env.values())
+        async with self._lock:
+            await self._ready()
+            call = self._new_call(limits, split=split)
+            body = requests.apart_body(
+                self._dialect,
+                command,
+                cwd=cwd,
+                env=env,
+                split=split,
+                stdin="" if stdin else "</dev/null",
+            )
+            text = self._text(call, body)
+            if stdin:
+                after = requests.epilogue(self._dialect, call.nonce, split=split)
+                body = requests.with_input(self._dialect, body, len(stdin), call.asks, after)
+                text = requests.request_text(call.cookie, body, "")
+            return await self._perform(call, text, stdin, restarted=False)
+
+    async def close(self) -> None:
+        """End the shell and what it runs in the foreground."""
+        if self._closed:
+            return
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            await self._discard()
+
+    async def abandon(self) -> None:
+        """Close our end only; whoever owns the sandbox ends its processes."""
+        self._closed = True
+        await self._discard(close_only=True)
+
+    # One command, from its text to its result.
+
+    def _new_call(self, limits: Limits, *, split: bool) -> _Call:
+        self._count += 1
+        return _Call(limits, new_nonce(), f"{self._prefix}.{self._count}:", split)
+
+    def _text(self, call: _Call, body: str) -> bytes:
+        after = requests.epilogue(self._dialect, call.nonce, split=call.split)
+        return requests.request_text(call.cookie, body, after)
+
+    async def _perform(
+        self, call: _Call, text: bytes, stdin: bytes, restarted: bool
+    ) -> ExecResult:
+        self._busy = call
+        self._expect(self._key, call.nonce, call.asks)
+        try:
+            ended = await self._converse(call, text, stdin)
+            if ended is not None:
+                await self._stop(call)
+            return await self._result(call, ended, restarted)
+        except ChannelClosed:
+            return await self._lost(call)
+        except BaseException:
+            # Cancelled, or the callback raised: the command must not run on.
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_START_LIMIT):
+                await self._stop_quietly(call)
+            raise
+
+    async def _converse(self, call: _Call, text: bytes, stdin: bytes) -> Ended | None:
+        """Send the request and follow it; the name of the limit that ended it, or None."""
+        if not stdin and len(text) < 1 << 16:
+            await self._send(text)
+            return await self._follow(call)
+        # Large texts: the shell may print before it has read all, so send and read at once.
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._feed, call, text, stdin, group)
+            ended = await self._follow(call)
+            group.cancel_scope.cancel()
+        if self._channel is None:
+            raise ChannelClosed("the stream broke while it was written to")
+        return ended
+
+    async def _feed(self, call: _Call, text: bytes, stdin: bytes, group: TaskGroup) -> None:
+        try:
+            await self._send(text)
+            if stdin:
+                await call.ready.wait()
+                await self._send(stdin)
+        except ChannelClosed:
+            return
+
+    async def _follow(self, call: _Call) -> Ended | None:
+        while not (call.finished(call.nonce) or call.finished(self._key)):
+            moment, limit = call.deadline()
+            left = moment - time.monotonic()
+            if left <= 0:
+                return limit
+            if call.flooded():
+                return "flood"
+            with anyio.move_on_after(left):
+                await self._receive(call)
+        return None
+
+    async def _receive(self, call: _Call) -> None:
+        assert self._channel is not None
+        stream, data = await self._channel.receive()
+        for piece in self._scanners[stream].feed(data):
+            if isinstance(piece, Record):
+                call.records[stream, piece.nonce] = piece.payload
+                if piece.nonce == call.asks:
+                    call.ready.set()
+            else:
+                call.take(stream, piece)
+
+    async def _send(self, data: bytes) -> None:
+        assert self._channel is not None
+        await self._channel.send(data)
+
+    async def _result(self, call: _Call, ended: Ended | None, restarted: bool) -> ExecResult:
+        """Read the records, replace a shell that died, and say how the command ended."""
+        died = call.records.get((STDOUT, self._key))
+        if died is not None:
+            code = int(died[1:])
+            restarted = True
+            await self._start_shell()
+        elif (own := call.records.get((STDOUT, call.nonce))) is not None:
+            code, self._pid, self._state = requests.parse_state(own)
+        else:
+            code, restarted = 137, True
+        self._busy = None
+        if ended is None and code == 137 and await self._control.oom_happened():
+            ended = "oom"
+        if ended is not None and ended != "oom":
+            code = 137 if ended == "flood" else 124
+        self._status = code
+        return self._make_result(call, code, ended or "exit", restarted)
+
+    def _make_result(self, call: _Call, code: int, ended: Ended, restarted: bool) -> ExecResult:
+        return ExecResult(
+            exit_code=code,
+            output=call.out.result(),
+            stderr=call.err.result() if call.split else None,
+            ended=ended,
+            cwd=self.cwd,
+            shell_restarted=restarted,
+            duration=call.age(),
+        )
+
+    # What goes wrong.
+
+    async def _stop(self, call: _Call) -> None:
+        """Kill the command and C, and wait for the supervisor to report it."""
+        with anyio.CancelScope(shield=True):
+            target = Target(self._supervisor, self._pid, call.cookie)
+
+            async def drain(seconds: float) -> bool:
+                return await self._drain(call, seconds)
+
+            await self._control.end(target, call.age, drain, GRACE)
+            if not await self._drain(call, _SETTLE_LIMIT):
+                await self._discard()
+
+    async def _drain(self, call: _Call, seconds: float) -> bool:
+        """Read for so long, or until C's end was reported; True then."""
+        with anyio.move_on_after(seconds):
+            while not call.finished(self._key):
+                await self._receive(call)
+        return call.finished(self._key)
+
+    async def _stop_quietly(self, call: _Call) -> None:
+        call.limits = Limits(keep=0)
+        try:
+            await self._stop(call)
+        except Exception:  # noqa: BLE001 - the caller's own exception is the one to tell
+            await self._discard()
+            return
+        if call.finished(self._key):
+            await self._start_quietly()
+
+    async def _start_quietly(self) -> None:
+        try:
+            await self._start_shell()
+        except ChannelClosed:
+            await self._discard()
+        else:
+            self._busy = None
+
+    async def _lost(self, call: _Call) -> ExecResult:
+        """The stream broke under a command: find out why, and have a shell again."""
+        with anyio.CancelScope(shield=True):
+            await self._discard(close_only=True)
+            revived = await self._host.revive()
+            if not revived:
+                await self._control.end(
+                    Target(self._supervisor, self._pid, call.cookie), call.age, _nothing, 0.0
+                )
+            await self._open()
+        self._status = 137
+        ended: Ended = "lost" if revived else "exit"
+        if not revived and await self._control.oom_happened():
+            ended = "oom"
+        return self._make_result(call, 137, ended, restarted=True)
+
+    # Opening, and opening again.
+
+    async def _ready(self) -> bool:
+        """Have a shell that can take a request; True when an earlier one was lost."""
+        if self._closed:
+            raise SandboxGone(f"the shell {self.name!r} was closed", hint="Open another one")
+        first = self._channel is None and not self._supervisor
+        # A stream that has ended is noticed before anything is sent: no command is half run.
+        if self._busy is not None or (self._channel is not None and not self._channel.alive()):
+            await self._discard()
+        if self._channel is not None:
+            return False
+        try:
+            await self._open()
+        except ChannelClosed:
+            await self._host.revive()
+            # A start-up file (BASH_ENV) may be what ends bash.
+            self._kind = "sh" if self._kind == "auto" else self._kind
+            await self._open()
+        return not first
+
+    async def _open(self) -> None:
+        try:
+            await self._open_stream()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._discard(close_only=True)
+            raise
+
+    async def _open_stream(self) -> None:
+        await self._control.open()
+        arguments = ["/bin/sh", "-c", SUPERVISOR, "agentkit", self._kind]
+        self._channel = await self._host.spawn(arguments)
+        self._scanners = {STDOUT: Scanner(), STDERR: Scanner()}
+        self._key = new_nonce()
+        self._expect(self._key)
+        await self._send(f"{self._key}\n".encode())
+        greeting = await self._await_record(self._key)
+        number, _, dialect = greeting[1:].decode().partition(" ")
+        self._supervisor = int(number)
+        self._dialect = requests.DIALECTS[dialect]
+        await self._control.adopt(self._supervisor)
+        try:
+            await self._begin(self._state)
+        except _Died:
+            await self._start_shell()
+
+    async def _start_shell(self) -> None:
+        """Have the supervisor start another C with the state of the last."""
+        for attempt in range(3):
+            old, self._key = self._key, new_nonce()
+            self._old_keys = (old, *self._old_keys)[:3]
+            # The line feed ends whatever half line the dead shell left unread.
+            await self._send(f"\n{old} {self._key}\n".encode())
+            try:
+                return await self._begin(self._state.without(attempt))
+            except _Died:
+                continue
+        raise ChannelClosed("three new shells in a row have died at once")
+
+    async def _begin(self, state: requests.State) -> None:
+        nonce = new_nonce()
+        self._expect(self._key, nonce)
+        removed = self._initial - state.names() if state.exports else frozenset[bytes]()
+        await self._send(requests.start_text(self._dialect, state, removed, nonce))
+        payload = await self._await_record(nonce)
+        _, self._pid, self._state = requests.parse_state(payload)
+        self._initial = self._initial or self._state.names()
+        self._busy = None
+
+    async def _await_record(self, nonce: str) -> bytes:
+        call = _Call(Limits(keep=0), nonce, "")
+        with anyio.move_on_after(_START_LIMIT):
+            while not call.finished(nonce):
+                await self._receive(call)
+                if nonce != self._key and call.finished(self._key):
+                    raise _Died
+            return call.records[STDOUT, nonce]
+        raise ChannelClosed(f"no shell within {_START_LIMIT:g} s")
+
+    async def _discard(self, *, close_only: bool = False) -> None:
+        """Give the stream up, with everything that runs in the foreground on it."""
+        channel, self._channel = self._channel, None
+        self._busy = None
+        if channel is None:
+            return
+        if not close_only:
+            await self._control.request(f"kill -KILL {self._pid} {self._supervisor} 2>/dev/null")
+        await channel.aclose()
+
+    def _expect(self, *nonces: str) -> None:
+        for scanner in self._scanners.values():
+            # The other stream may still bring the last shell's end, under the key it had.
+            scanner.expect((*nonces, *self._old_keys))
+
+
+class _Died(Exception):
+    """A new shell ended before it could take a request."""
+
+
+async def _nothing(seconds: float) -> bool:
+    return True
+
+
+def _reject_nul(*texts: str) -> None:
+    if any("\0" in text for text in texts):
+        raise ValueError("a command cannot contain a NUL character; the shell would cut it there")

@@ -1,0 +1,153 @@
+"""``Container``: work in a container that exists already, as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from agentkit.errors import SandboxError, SandboxGone
+from agentkit.sandbox import Capabilities, Progress
+from agentkit.sandboxes._channel import Channel
+from agentkit.sandboxes._engine import Engine, connect
+from agentkit.sandboxes._environment import QUIET
+from agentkit.sandboxes._runtime import RuntimeSandbox, new_sandbox_id
+from agentkit.sandboxes._shell import ShellKind
+
+__all__ = ["Container", "ContainerSandbox"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """A running container that somebody else made, and keeps.
+
+    Args:
+        name: its name or id.
+        workdir: where commands start; its image's working directory if not given.
+        user: who commands run as; its image's user if not given.
+        shell: ``auto`` is bash where the image has it.
+        host: the engine's address, in place of DOCKER_HOST.
+    """
+
+    name: str
+    workdir: str | None = None
+    user: str = ""
+    shell: ShellKind = "auto"
+    host: str | None = None
+
+    async def open(self, session_id: str, *, progress: Progress | None = None) -> ContainerSandbox:
+        engine = await connect(self.host)
+        try:
+            return await self._attach(engine)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await engine.close()
+            raise
+
+    async def _attach(self, engine: Engine) -> ContainerSandbox:
+        facts = await engine.call(
+            lambda: engine.api.inspect_container(self.name), container=self.name
+        )
+        if not facts["State"]["Running"]:
+            raise SandboxGone(
+                f"the container {self.name} is not running",
+                tried=f"its state is {facts['State']['Status']}",
+                hint=f"Start it (docker start {self.name})",
+            )
+        workdir = self.workdir or facts["Config"]["WorkingDir"] or "/"
+        sandbox = ContainerSandbox(engine, facts, workdir, self)
+        # Fails here, with clear words, where there is no /bin/sh.
+        await sandbox.control_open()
+        return sandbox
+
+    async def reopen(
+        self, ref: Mapping[str, str], *, progress: Progress | None = None
+    ) -> ContainerSandbox:
+        return await self.open("", progress=progress)
+
+
+class EngineSandbox(RuntimeSandbox):
+    """What sandboxes in a container have in common."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        container: str,
+        sandbox_id: str,
+        workdir: str,
+        *,
+        user: str = "",
+        kind: ShellKind = "auto",
+        greeting: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(sandbox_id, workdir, kind=kind, greeting=greeting)
+        self._engine = engine
+        self._container = container
+        self._user = user
+        self._env = dict(env or {})
+
+    async def control_open(self) -> None:
+        await self._control.open()
+
+    async def spawn(self, argv: list[str], *, tty: bool = False) -> Channel:
+        channel, _ = await self._engine.exec(
+            self._container, argv, user=self._user, workdir=None, env=self._env, tty=tty
+        )
+        return channel
+
+
+class ContainerSandbox(EngineSandbox):
+    """Shells in somebody else's container; closing ends them and leaves the container alone."""
+
+    def __init__(
+        self, engine: Engine, facts: dict[str, Any], workdir: str, provider: Container
+    ) -> None:
+        sandbox_id = new_sandbox_id()
+        # What the container sets itself stays as it is.
+        own = {item.partition("=")[0] for item in facts["Config"]["Env"] or []}
+        super().__init__(
+            engine,
+            facts["Id"],
+            sandbox_id,
+            workdir,
+            user=provider.user,
+            kind=provider.shell,
+            greeting=f"trap '_reap {sandbox_id}.' EXIT",
+            env={name: value for name, value in QUIET.items() if name not in own},
+        )
+        self._name = provider.name
+        self._image = str(facts["Config"]["Image"])
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(isolated=True, reopen=True)
+
+    @property
+    def ref(self) -> Mapping[str, str]:
+        return {"kind": "container", "container": self._container, "id": self._id}
+
+    @property
+    def description(self) -> str:
+        return f"container {self._name} as it is · {self._image} · {self._workdir}"
+
+    async def revive(self) -> bool:
+        state = await self._engine.state(self._container)
+        if not state["Running"]:
+            raise SandboxGone(
+                f"the container {self._name} has stopped",
+                tried=f"its state is {state['Status']}, exit code {state['ExitCode']}",
+                hint=f"Start it again (docker start {self._name}) and resume the session",
+            )
+        return False
+
+    async def _dispose(self) -> None:
+        try:
+            await self._control.request(f"_reap {self._id}.", limit=5)
+        except SandboxError:
+            # It was stopped or removed: nothing of ours can be left in it.
+            pass
+        await self._drop_streams()
+        await self._engine.close()

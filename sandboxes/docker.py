@@ -1,0 +1,179 @@
+"""``Docker``: a container of its own for each session, closed by default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import anyio
+
+from agentkit.errors import SandboxError, SandboxGone, UsageError
+from agentkit.sandbox import Capabilities, Progress
+from agentkit.sandboxes._create import create_container, resolve_image
+from agentkit.sandboxes._engine import Engine, connect
+from agentkit.sandboxes._owner import remove, sweep
+from agentkit.sandboxes._runtime import new_sandbox_id
+from agentkit.sandboxes._shell import ShellKind
+from agentkit.sandboxes._workspace import checked_workspace
+from agentkit.sandboxes.container import EngineSandbox
+
+__all__ = ["Docker", "DockerSandbox"]
+
+WORKDIR = "/workspace"
+_REMOVE_WAIT = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Docker:
+    """A container per session: no network, no capabilities, limits on everything.
+
+    Args:
+        workspace: the only folder of this machine that is visible inside, at ``/workspace``.
+        image: any image with ``/bin/sh``; the project's base image if not given.
+        workspace_mode: ``mount`` works on the folder itself, ``copy`` on a copy of it.
+        network: ``none``, ``open``, or ``allow:HOST,HOST…``.
+        user: who commands run as. By default the workspace's owner when it is mounted, so that new
+            files belong to that user, and the image's own user when it is copied.
+        memory: limit for all processes together; there is no swap.
+        pids: how many processes and threads may exist at a time.
+        env: more variables. Everything the model runs can read them: no secrets here.
+        profile: ``install`` gives back the five capabilities that package managers need.
+        shell: ``auto`` is bash where the image has it.
+        lease: seconds that the container lives on when this process is gone.
+        host: the engine's address, in place of DOCKER_HOST.
+    """
+
+    workspace: str | os.PathLike[str] = "."
+    image: str | None = None
+    workspace_mode: Literal["mount", "copy"] = "mount"
+    network: str = "none"
+    user: str | None = None
+    memory: str = "4g"
+    pids: int = 512
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    profile: Literal["default", "install"] = "default"
+    shell: ShellKind = "auto"
+    lease: float = 300.0
+    host: str | None = None
+
+    def __post_init__(self) -> None:
+        kind, _, hosts = self.network.partition(":")
+        if not (self.network in ("none", "open") or (kind == "allow" and hosts)):
+            raise UsageError(
+                f"the network policy {self.network!r} is not known",
+                hint="Use none, open, or allow:HOST,HOST",
+            )
+        if self.workspace_mode not in ("mount", "copy"):
+            raise UsageError(
+                f"the workspace mode {self.workspace_mode!r} is not known",
+                hint="Use mount or copy",
+            )
+
+    async def open(self, session_id: str, *, progress: Progress | None = None) -> DockerSandbox:
+        workspace = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
+        engine = await connect(self.host)
+        try:
+            await sweep(engine)
+            image = await resolve_image(engine, self.image, progress or _silent)
+            sandbox_id = new_sandbox_id()
+            made = await create_container(engine, self, image, workspace, sandbox_id, session_id)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await engine.close()
+            raise
+        sandbox = DockerSandbox(engine, self, made, sandbox_id, image)
+        return sandbox
+
+    async def reopen(
+        self, ref: Mapping[str, str], *, progress: Progress | None = None
+    ) -> DockerSandbox:
+        engine = await connect(self.host)
+        try:
+            container = ref.get("container", "")
+            state = await engine.state(container) if container else None
+            if state is None or state["Dead"]:
+                raise SandboxGone("the reference names no container", tried=str(dict(ref)))
+            sandbox = DockerSandbox(engine, self, container, ref["id"], ref.get("image", ""))
+            if not state["Running"]:
+                await sandbox.revive()
+            await sandbox.control_open()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await engine.close()
+            raise
+        return sandbox
+
+
+class DockerSandbox(EngineSandbox):
+    """One container that is ours."""
+
+    def __init__(
+        self, engine: Engine, provider: Docker, container: str, sandbox_id: str, image: str
+    ) -> None:
+        # USR2 stops the lease, USR1 starts it: see PID1.
+        super().__init__(
+            engine,
+            container,
+            sandbox_id,
+            WORKDIR,
+            kind=provider.shell,
+            greeting="trap 'kill -USR1 1' EXIT; kill -USR2 1",
+        )
+        self._provider = provider
+        self._image = image
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(isolated=True, network_policy=True, memory_limit=True, reopen=True)
+
+    @property
+    def ref(self) -> Mapping[str, str]:
+        return {
+            "kind": "docker",
+            "container": self._container,
+            "id": self._id,
+            "image": self._image,
+        }
+
+    @property
+    def description(self) -> str:
+        p = self._provider
+        return (
+            f"docker {self._container[:12]} · {self._image} · {p.memory} memory · {p.pids} pids"
+            f" · network {p.network} · workspace {p.workspace_mode}"
+        )
+
+    async def revive(self) -> bool:
+        """Start the container again if it has stopped (its files are kept)."""
+        try:
+            state = await self._engine.state(self._container)
+        except SandboxGone:
+            raise
+        if state["Running"]:
+            return False
+        await self._engine.call(
+            lambda: self._engine.api.start(self._container), container=self._container
+        )
+        await self._control.aclose()
+        return True
+
+    async def _dispose(self) -> None:
+        await self._drop_streams()
+        try:
+            with anyio.move_on_after(_REMOVE_WAIT, shield=True):
+                await remove(self._engine, self._container)
+        except SandboxError:
+            # The engine is gone; the lease ends the container, the next sweep removes it.
+            pass
+        await self._engine.close()
+
+
+def _silent(line: str) -> None:
+    del line
+
+
+def container_facts(sandbox: DockerSandbox) -> Any:
+    """For tests: what the engine says about the container."""
+    return sandbox._engine.api.inspect_container(sandbox._container)  # pyright: ignore[reportPrivateUsage]

@@ -1,0 +1,117 @@
+"""``Local``: commands run on this machine as this user. No isolation; for tests and for containers."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from agentkit.errors import EngineUnavailable, SandboxGone
+from agentkit.sandbox import Capabilities, Progress
+from agentkit.sandboxes._channel import Channel, PipeChannel
+from agentkit.sandboxes._environment import QUIET
+from agentkit.sandboxes._runtime import RuntimeSandbox, new_sandbox_id
+from agentkit.sandboxes._shell import ShellKind
+from agentkit.sandboxes._workspace import checked_workspace
+
+__all__ = ["Local", "LocalSandbox"]
+
+# What is never a model's to read. The names are those of keys, tokens and passwords in use; a name
+# that is missed here is the reason why the Docker sandbox starts from an empty environment.
+_SECRET = re.compile(
+    r"(API|ACCESS|PRIVATE|SECRET|SIGNING|ENCRYPTION|AUTH)_?KEY|TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE"
+    r"|CREDENTIAL|_KEY$|_PAT$|^AK_|SESSION_?ID$|COOKIE|(DATABASE|REDIS|MONGO\w*|AMQP)_UR[IL]$"
+    r"|_DSN$|^SSH_AUTH_SOCK$|^GPG_AGENT_INFO$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """A shell on this machine.
+
+    Args:
+        workspace: the folder that commands start in.
+        env: variables to add; secrets of this process's environment are removed first.
+        shell: ``auto`` is bash where it exists.
+    """
+
+    workspace: str | os.PathLike[str] = "."
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    shell: ShellKind = "auto"
+
+    async def open(self, session_id: str, *, progress: Progress | None = None) -> LocalSandbox:
+        path = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
+        return LocalSandbox(new_sandbox_id(), path, clean_environment(os.environ) | self.env, self)
+
+    async def reopen(
+        self, ref: Mapping[str, str], *, progress: Progress | None = None
+    ) -> LocalSandbox:
+        raise SandboxGone(
+            "a local sandbox ends with the process that opened it",
+            hint="A new one starts in the same folder; variables and jobs are gone",
+        )
+
+
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without secrets, with what keeps programs quiet."""
+    return {name: value for name, value in environ.items() if not _SECRET.search(name)} | QUIET
+
+
+class LocalSandbox(RuntimeSandbox):
+    """Shells of this machine, each in a kernel session of its own."""
+
+    def __init__(
+        self, sandbox_id: str, path: Path, env: Mapping[str, str], provider: Local
+    ) -> None:
+        # Its input ends when this process does, however it ends; then nothing of ours lives on.
+        greeting = f"trap '_reap {sandbox_id}.' EXIT"
+        super().__init__(sandbox_id, str(path), kind=provider.shell, greeting=greeting)
+        self._env = dict(env)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(isolated=False)
+
+    @property
+    def ref(self) -> Mapping[str, str]:
+        return {"kind": "local", "id": self._id}
+
+    @property
+    def description(self) -> str:
+        return f"local · no isolation · {self._workdir}"
+
+    async def spawn(self, argv: list[str], *, tty: bool = False) -> Channel:
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._workdir,
+                env=self._env,
+                start_new_session=True,
+            )
+
+        try:
+            return PipeChannel(await anyio.to_thread.run_sync(start))
+        except FileNotFoundError as error:
+            raise SandboxGone(
+                f"{error.filename} does not exist any more", tried=f"starting {argv[0]}"
+            ) from error
+        except OSError as error:
+            raise EngineUnavailable(
+                f"this machine cannot start a process: {error}", tried=f"starting {argv[0]}"
+            ) from error
+
+    async def revive(self) -> bool:
+        return False
+
+    async def _dispose(self) -> None:
+        await self._control.request(f"_reap {self._id}.")
+        await self._drop_streams()

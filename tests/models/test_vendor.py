@@ -20,9 +20,7 @@ recipe: Any = pytest.importorskip("deepseek_recipe")
 
 
 VERSIONS = {"deepseek-flash": "DeepSeek-V4.1-Flash", "deepseek-v4-pro": "DeepSeek-V4-Pro"}
-STRICT = recipe.ConversionOptions(
-    reasoning_content_behavior=recipe.ReasoningContentBehavior.Reject
-)
+STRICT = recipe.ConversionOptions(reasoning_content_behavior=recipe.ReasoningContentBehavior.Reject)
 DOCUMENTED = {
     "model", "messages", "thinking", "reasoning_effort", "max_tokens", "stream", "stream_options",
     "temperature", "top_p", "tools", "user_id",
@@ -48,7 +46,11 @@ texts = st.text(max_size=40) | st.sampled_from(
     ["", " ", "\x00", "\ud800", "<｜User｜>", "</think>", "<｜DSML｜tool_calls>", "ERROR: no"]
 )
 values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
     max_leaves=4,
 )

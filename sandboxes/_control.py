@@ -88,6 +88,7 @@ class Control:
                     return await self._ask(body, limit)
                 except ChannelClosed as error:
                     await self._drop()
+                    await self._host.revive()
                     raise SandboxGone(
                         "the sandbox's control shell cannot be started",
                         tried=f"twice ({error})",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from agentkit.errors import EngineUnavailable, ImageError, SandboxError, UsageError
+from agentkit.errors import EngineUnavailable, ImageError, SandboxError, WorkspaceError
 from agentkit.sandbox import Progress
 from agentkit.sandboxes._engine import Engine
 from agentkit.sandboxes._environment import QUIET
@@ -51,7 +51,7 @@ async def resolve_image(engine: Engine, image: str | None, progress: Progress) -
         except (APIError, OSError) as error:
             raise ImageError(
                 f"the image {image} is not on this machine and cannot be pulled",
-                tried=f"docker pull {image}: {error.explanation if isinstance(error, APIError) else error}",
+                tried=f"docker pull {image}: {getattr(error, 'explanation', error)}",
                 hint="Check the name, load or build the image, or leave --image out",
             ) from error
         return image
@@ -93,13 +93,12 @@ def _config(provider: Docker, workspace: Path, user: str) -> dict[str, Any]:
         "entrypoint": ["/bin/sh", "-c", PID1, "agentkit", f"{provider.lease:g}"],
         "user": user,
         "stop_signal": "SIGPWR",
-        "network_disabled": provider.network == "none",
         "host": {
             "mounts": mounts if provider.workspace_mode == "mount" else [],
             "cap_drop": ["ALL"],
             "cap_add": _INSTALL if provider.profile == "install" else [],
             "security_opt": ["no-new-privileges"],
-            "network_mode": "none" if provider.network == "none" else "bridge",
+            "network_mode": "bridge" if provider.network == "open" else "none",
             "mem_limit": provider.memory,
             "memswap_limit": provider.memory,
             "pids_limit": provider.pids,
@@ -129,9 +128,7 @@ async def _mount_user(engine: Engine, workspace: Path) -> str:
     return f"{facts.st_uid}:{facts.st_gid}"
 
 
-async def _environment(
-    engine: Engine, image: str, provider: Docker, user: str
-) -> dict[str, str]:
+async def _environment(engine: Engine, image: str, provider: Docker, user: str) -> dict[str, str]:
     """Quiet variables that the image does not set itself, then the caller's."""
     facts = await engine.call(lambda: engine.api.inspect_image(image))
     own = {item.partition("=")[0] for item in facts["Config"].get("Env") or []}
@@ -161,6 +158,10 @@ def _start_error(error: SandboxError, image: str) -> SandboxError:
         return ImageError(
             f"the image {image} is for another processor", tried=text, hint="Pull the right one"
         )
-    if "invalid mount" in text or "bind source path" in text:
-        return UsageError(str(error))  # type: ignore[return-value]
+    if "bind source path" in text:
+        return WorkspaceError(
+            "the engine cannot see the workspace: it runs on another machine or in another one's view",
+            tried=text,
+            hint="Use --workspace-mode copy",
+        )
     return error

@@ -141,9 +141,7 @@ class Engine:
 
     async def state(self, container: str) -> dict[str, Any]:
         """The container's ``State`` as the engine tells it."""
-        facts = await self.call(
-            lambda: self.api.inspect_container(container), container=container
-        )
+        facts = await self.call(lambda: self.api.inspect_container(container), container=container)
         return facts["State"]
 
     async def close(self) -> None:
@@ -152,7 +150,8 @@ class Engine:
 
 def _api_error(error: Any, container: str) -> SandboxError:
     text = str(error.explanation or error).strip()
-    if error.status_code == 404 and "image" not in text.lower():
+    removed = "marked for removal" in text or "removal of container" in text
+    if removed or (error.status_code == 404 and "image" not in text.lower()):
         return SandboxGone(
             f"the container {container[:12]} no longer exists",
             tried=text,

@@ -106,7 +106,9 @@ class Files:
         # The same steps as for a small file, but filled from a stream.
         temporary = f"{full}.{secrets.token_hex(4)}.tmp"
         parent, target = quote(posixpath.dirname(full)), quote(full)
-        check = f"if [ -d {target} ]; then echo 'Is a directory'; (exit 1); else mkdir -p {parent}; fi"
+        check = (
+            f"if [ -d {target} ]; then echo 'Is a directory'; (exit 1); else mkdir -p {parent}; fi"
+        )
         code, reply = await self._control.request(check)
         if code:
             return code, reply

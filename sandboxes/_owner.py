@@ -17,8 +17,15 @@ SESSION = "agentkit.session"
 
 def owner_now() -> str:
     """Machine, boot, process namespace, process and its start: names this process for ever."""
-    return ":".join((_text("/etc/machine-id"), _boot(), _namespace(), str(os.getpid()),
-                     _start_time(os.getpid()) or "0"))
+    return ":".join(
+        (
+            _text("/etc/machine-id"),
+            _boot(),
+            _namespace(),
+            str(os.getpid()),
+            _start_time(os.getpid()) or "0",
+        )
+    )
 
 
 def owner_dead(owner: str) -> bool:

@@ -72,9 +72,11 @@ def parse_state(payload: bytes) -> tuple[int, int, State]:
 
 def epilogue(dialect: Dialect, nonce: str, *, split: bool) -> str:
     """Report status, directory and state. Inline: a function could be unset by the user."""
-    err = f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce} >&{dialect.err};" if split else ""
+    err = (
+        f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce} >&{dialect.err};" if split else ""
+    )
     return (
-        f"{{ \\command printf '\\036%s:%s %s\\n' {nonce} \"$?\" \"$$\"; \\command pwd;"
+        f'{{ \\command printf \'\\036%s:%s %s\\n\' {nonce} "$?" "$$"; \\command pwd;'
         f" \\command printf '\\0'; {dialect.dump}; {err}"
         f" \\command printf ':%s\\036\\n' {nonce}; }} >&{dialect.out} 2>/dev/null\n"
     )

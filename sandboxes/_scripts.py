@@ -53,7 +53,7 @@ exec 3>&2 2>/dev/null
 IFS= read -r k || exit 0
 printf '\036%s:S%s %s:%s\036\n' "$k" "$$" "${c%% *}" "$k"
 while :; do
-    $c 2>&3 3>&-
+    ( exec $c 2>&3 3>&- )
     s=$?
     printf '\036%s:X%s:%s\036\n' "$k" "$s" "$k" >&3
     printf '\036%s:X%s:%s\036\n' "$k" "$s" "$k"

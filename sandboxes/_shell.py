@@ -86,7 +86,9 @@ class _Call:
     def deadline(self) -> tuple[float, Ended]:
         """The moment of the nearest limit, and its name."""
         total = math.inf if self.limits.timeout is None else self.started + self.limits.timeout
-        idle = math.inf if self.limits.idle_timeout is None else self.heard + self.limits.idle_timeout
+        idle = (
+            math.inf if self.limits.idle_timeout is None else self.heard + self.limits.idle_timeout
+        )
         return (total, "timeout") if total <= idle else (idle, "idle")
 
 
@@ -199,9 +201,7 @@ class PersistentShell:
         after = requests.epilogue(self._dialect, call.nonce, split=call.split)
         return requests.request_text(call.cookie, body, after)
 
-    async def _perform(
-        self, call: _Call, text: bytes, stdin: bytes, restarted: bool
-    ) -> ExecResult:
+    async def _perform(self, call: _Call, text: bytes, stdin: bytes, restarted: bool) -> ExecResult:
         self._busy = call
         self._expect(self._key, call.nonce, call.asks)
         try:

@@ -47,9 +47,12 @@ class Container:
             raise
 
     async def _attach(self, engine: Engine) -> ContainerSandbox:
-        facts = await engine.call(
-            lambda: engine.api.inspect_container(self.name), container=self.name
-        )
+        try:
+            facts = await engine.call(lambda: engine.api.inspect_container(self.name))
+        except SandboxGone as error:
+            raise SandboxGone(
+                f"there is no container named {self.name}", hint="See docker ps for those that run"
+            ) from error
         if not facts["State"]["Running"]:
             raise SandboxGone(
                 f"the container {self.name} is not running",

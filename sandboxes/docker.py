@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 import anyio
 
 from agentkit.errors import SandboxError, SandboxGone, UsageError
 from agentkit.sandbox import Capabilities, Progress
+from agentkit.sandboxes._copied import CopiedWorkspace
 from agentkit.sandboxes._create import create_container, resolve_image
 from agentkit.sandboxes._engine import Engine, connect
 from agentkit.sandboxes._owner import remove, sweep
@@ -74,17 +76,22 @@ class Docker:
     async def open(self, session_id: str, *, progress: Progress | None = None) -> DockerSandbox:
         workspace = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
         engine = await connect(self.host)
+        made = ""
         try:
             await sweep(engine)
             image = await resolve_image(engine, self.image, progress or _silent)
             sandbox_id = new_sandbox_id()
             made = await create_container(engine, self, image, workspace, sandbox_id, session_id)
+            sandbox = DockerSandbox(engine, self, made, sandbox_id, image)
+            if self.workspace_mode == "copy":
+                await sandbox.upload(workspace)
+            return sandbox
         except BaseException:
             with anyio.CancelScope(shield=True):
+                if made:
+                    await remove(engine, made)
                 await engine.close()
             raise
-        sandbox = DockerSandbox(engine, self, made, sandbox_id, image)
-        return sandbox
 
     async def reopen(
         self, ref: Mapping[str, str], *, progress: Progress | None = None
@@ -145,14 +152,44 @@ class DockerSandbox(EngineSandbox):
             f" · network {p.network} · workspace {p.workspace_mode}"
         )
 
+    async def upload(self, workspace: Path) -> None:
+        """Fill the copy: see ``CopiedWorkspace``."""
+        _, ids = await self._control.request("id -u; id -g")
+        uid, gid = (int(number) for number in ids.split())
+        await CopiedWorkspace(self._engine, self._container).upload(workspace, uid, gid)
+
+    async def changes(self) -> bytes:
+        """What the session changed in its copy, as a diff that ``git apply`` takes.
+
+        Raises:
+            UsageError: the workspace is mounted; its changes are in place.
+        """
+        return await self._copy().changes()
+
+    async def apply(self, workspace: str | os.PathLike[str] | None = None) -> list[str]:
+        """Bring the copy's changes to the folder it was made from; the changed paths.
+
+        Raises:
+            WorkspaceError: a file was changed there too; nothing was written.
+        """
+        target = checked_workspace(workspace or self._provider.workspace)
+        return await self._copy().apply(target)
+
+    def _copy(self) -> CopiedWorkspace:
+        if self._provider.workspace_mode != "copy":
+            raise UsageError("the workspace is mounted: its changes are in the folder already")
+        return CopiedWorkspace(self._engine, self._container)
+
     async def revive(self) -> bool:
         """Start the container again if it has stopped (its files are kept)."""
-        try:
-            state = await self._engine.state(self._container)
-        except SandboxGone:
-            raise
+        state = await self._engine.state(self._container)
         if state["Running"]:
             return False
+        if state["Dead"] or state["Status"] == "removing":
+            raise SandboxGone(
+                f"the container {self._container[:12]} was removed",
+                hint="A new sandbox starts with the workspace as it is; its processes are gone",
+            )
         await self._engine.call(
             lambda: self._engine.api.start(self._container), container=self._container
         )
@@ -172,8 +209,3 @@ class DockerSandbox(EngineSandbox):
 
 def _silent(line: str) -> None:
     del line
-
-
-def container_facts(sandbox: DockerSandbox) -> Any:
-    """For tests: what the engine says about the container."""
-    return sandbox._engine.api.inspect_container(sandbox._container)  # pyright: ignore[reportPrivateUsage]

@@ -247,7 +247,7 @@ class _Signature:
     def of(cls, function: Callable[..., Any], notes: Mapping[str, str]) -> _Signature:
         from pydantic import ConfigDict, Field, PydanticUserError, create_model
 
-        hints = get_type_hints(function, include_extras=True)
+        hints = _hints(function)
         parameters = list(inspect.signature(function).parameters.values())
         takes_context = bool(parameters) and hints.get(parameters[0].name) is ToolContext
         fields: dict[str, Any] = {}
@@ -289,6 +289,16 @@ class _Signature:
         from anyio import to_thread
 
         return as_result(await to_thread.run_sync(lambda: self.function(*leading, **arguments)))
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise UsageError(
+            f"tool {function.__name__!r}: the annotation {error.name!r} cannot be resolved",
+            hint="Import its name at the top of the module, not in a function or for typing only",
+        ) from error
 
 
 def explain_errors(error: Any, schema: Mapping[str, Any]) -> str:

@@ -52,9 +52,11 @@ class Clock:
         self.marks: list[float] = []
 
     def tick(self) -> None:
+        """Note the time of a call."""
         self.marks.append(time.process_time())
 
     def report(self) -> dict[str, float]:
+        """Milliseconds a turn, and the peak of memory."""
         spans = [after - before for before, after in zip(self.marks, self.marks[1:], strict=False)]
         tenth = max(1, len(spans) // 10)
         return {
@@ -66,6 +68,7 @@ class Clock:
 
 
 def run_agentkit(url: str, size: int, store: Store) -> dict[str, float]:
+    """The job through agentkit."""
     clock = Clock()
 
     @tool(read_only=True)
@@ -83,7 +86,7 @@ def run_agentkit(url: str, size: int, store: Store) -> dict[str, float]:
         limits=Limits(cost_usd=None, turns=None),
     )
     result = agent.run_sync(TASK)
-    assert result.ok, result.output  # noqa: S101 - a benchmark of a failed run says nothing
+    assert result.ok, result.output
     return clock.report()
 
 
@@ -121,6 +124,7 @@ def run_sdk(url: str, size: int) -> dict[str, float]:
 
 
 def contender(name: str, url: str, size: int) -> dict[str, float]:
+    """Run one contender in this process."""
     with tempfile.TemporaryDirectory() as folder:
         runs: dict[str, Callable[[], dict[str, float]]] = {
             "agentkit": lambda: run_agentkit(url, size, SQLiteStore(folder)),
@@ -141,7 +145,7 @@ def measure(turns: int, size: int) -> dict[str, dict[str, float]]:
             stdout=subprocess.PIPE,
             text=True,
         ) as server:
-            assert server.stdout is not None  # noqa: S101 - piped above
+            assert server.stdout is not None
             url = server.stdout.readline().strip()
             done = subprocess.run(
                 [*command, "--contender", name, url, str(size)],
@@ -155,6 +159,7 @@ def measure(turns: int, size: int) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
+    """Print the table, or play one part of it."""
     match sys.argv[1:]:
         case ["--provider", turns]:
             provider(int(turns))
@@ -167,6 +172,7 @@ def main() -> None:
 
 
 def table(turns: int, size: int) -> None:
+    """Measure and print."""
     rows = measure(turns, size)
     base = rows["openai create"]["mean"]
     print(f"{turns} turns of {size} bytes; CPU ms per turn of the contender's process")

@@ -114,6 +114,17 @@ def test_a_parameter_without_a_type_is_refused() -> None:
         tool(loose)  # pyright: ignore[reportUnknownArgumentType]
 
 
+def test_an_annotation_that_cannot_be_found_is_named() -> None:
+    class Local:
+        pass
+
+    def late(a: Local) -> str:
+        return str(a)
+
+    with pytest.raises(UsageError, match="'Local' cannot be resolved"):
+        tool(late)
+
+
 def test_names_that_the_provider_refuses_are_refused_here() -> None:
     with pytest.raises(UsageError, match="cannot be a tool's name"):
 

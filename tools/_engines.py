@@ -46,6 +46,11 @@ class Query:
     context_lines: int
 
     @property
+    def start(self) -> str:
+        """Where the search begins, seen from ``folder``; never looks like an option."""
+        return "./" if self.target == "." else f"./{self.target}"
+
+    @property
     def describe(self) -> str:
         where = self.folder if self.target == "." else f"{self.folder.rstrip('/')}/{self.target}"
         parts = [repr(self.pattern) if self.pattern else "", f"in {where}", self.glob]
@@ -96,6 +101,12 @@ class Engine:
         if "\\n" in query.pattern or "\n" in query.pattern:
             raise ToolError("there is no ripgrep here, so a pattern cannot span lines")
         paths, note, listing_cut = await self._paths(query)
+        if not self.greps_nul:
+            named = [path for path in paths if b"\n" not in path]
+            if len(named) < len(paths):
+                odd = counted(len(paths) - len(named), "file")
+                note += f"\n[{odd} with a line break in the name left out]"
+            paths = named
         if not paths:
             return [], note, listing_cut
         listing = b"".join(path + b"\0" for path in paths)
@@ -119,15 +130,11 @@ class Engine:
     async def _paths(self, query: Query) -> tuple[list[bytes], str, bool]:
         """The files to search, with ``./`` in front so that no name looks like an option."""
         if query.target != ".":
-            return [f"./{query.target}".encode()], "", False
-        listed, note, cut = await self._listing(query)
-        paths = [path for path in listed if b"\n" not in path]
-        odd = len(listed) - len(paths)
+            return [query.start.encode()], "", False
+        paths, note, cut = await self._listing(query)
         if query.glob:
             paths = [path for path in paths if _globs.matches(query.glob, readable(path))]
-        if odd:
-            note += f"\n[{counted(odd, 'file')} with a line break in the name left out]"
-        return [b"./" + path for path in sorted(set(paths))], note, cut
+        return [b"./" + path for path in sorted(paths)], note, cut
 
     async def _listing(self, query: Query) -> tuple[list[bytes], str, bool]:
         """All files that the project does not ignore, as git or find sees them."""
@@ -166,13 +173,13 @@ def _rg(query: Query) -> str:
     words += ["--color=never", "--null", "--glob=!.git"]
     words += [f"--glob={query.glob}"] if query.glob else []
     if not query.pattern:
-        return shlex.join([*words, "--files", "--", f"./{query.target}"])
+        return shlex.join([*words, "--files", "--", query.start])
     words += ["--line-number", "--with-filename", "--no-heading"]
     words += [f"--max-columns={_LONGEST_LINE}", "--max-columns-preview"]
     words += ["--ignore-case"] if query.ignore_case else []
     words += [f"--context={query.context_lines}"] if query.context_lines else []
     words += ["--multiline"] if "\\n" in query.pattern or "\n" in query.pattern else []
-    return shlex.join([*words, "--regexp", query.pattern, "--", f"./{query.target}"])
+    return shlex.join([*words, "--regexp", query.pattern, "--", query.start])
 
 
 def _split(output: bytes) -> list[bytes]:

@@ -14,7 +14,7 @@ MOST_LINES = 200
 MOST_PER_FILE = 30
 """Matches shown of one file, where several have some: one file must not hide the others."""
 
-_LINE = re.compile(rb"(\d+)([:-])")
+_NUMBERED = re.compile(rb"(?P<number>\d+)(?P<kind>[:-])(?P<text>.*)", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -30,13 +30,19 @@ class FileHits:
 
 
 def parse_nul(output: bytes) -> list[FileHits]:
-    """Read ``path NUL number:text`` lines (``-`` instead of ``:`` before context)."""
+    """Read ``path NUL number:text`` lines (``-`` instead of ``:`` before context).
+
+    A path may hold line breaks: it is all that stands before the NUL.
+    """
     found: dict[bytes, FileHits] = {}
-    for line in output.split(b"\n"):
-        path, nul, rest = line.partition(b"\0")
-        head = _LINE.match(rest) if nul else None
-        if head:
-            _add(found, path, head, rest)
+    start, nul = 0, output.find(b"\0")
+    while nul >= 0:
+        end = output.find(b"\n", nul)
+        end = len(output) if end < 0 else end
+        line = _NUMBERED.fullmatch(output, nul + 1, end)
+        if line:
+            _add(found, output[start:nul].removeprefix(b"--\n"), line)
+        start, nul = end + 1, output.find(b"\0", end)
     return list(found.values())
 
 
@@ -50,10 +56,10 @@ def parse_colons(output: bytes, paths: Iterable[bytes]) -> list[FileHits]:
     last = b""
     for line in output.split(b"\n"):
         path = last if line.startswith((last + b":", last + b"-")) and last else _path(line, known)
-        head = _LINE.match(line, len(path) + 1) if path else None
-        if head:
+        numbered = _NUMBERED.match(line, len(path) + 1) if path else None
+        if numbered:
             last = path
-            _add(found, path, head, line)
+            _add(found, path, numbered)
     return list(found.values())
 
 
@@ -63,11 +69,10 @@ def _path(line: bytes, known: frozenset[bytes]) -> bytes:
     return next((line[:end] for end in reversed(ends) if line[:end] in known), b"")
 
 
-def _add(found: dict[bytes, FileHits], path: bytes, head: re.Match[bytes], rest: bytes) -> None:
+def _add(found: dict[bytes, FileHits], path: bytes, line: re.Match[bytes]) -> None:
     if path not in found:
-        found[path] = FileHits(readable(path).removeprefix("./"))
-    text = rest[head.end() :]
-    found[path].lines.append((int(head[1]), _line(text), head[2] == b":"))
+        found[path] = FileHits(readable(path.removeprefix(b"./")))
+    found[path].lines.append((int(line["number"]), _line(line["text"]), line["kind"] == b":"))
 
 
 def _line(text: bytes) -> str:

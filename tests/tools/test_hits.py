@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from agentkit.tools._hits import FileHits, parse_colons, parse_nul, show, show_names
 
 
@@ -18,6 +20,15 @@ def test_both_output_formats_read_the_same() -> None:
     ]
     assert parse_nul(with_nul) == expected
     assert parse_colons(with_colons, [b"./a.py", b"./b:3:c.py", b"./b"]) == expected
+
+
+def test_binary_noise_does_not_slow_the_reading() -> None:
+    noise = b"./bin\x001:" + b"\0".join([b"x" * 300_000] * 20) + b"\n./a\n1\x002:ok\n"
+    started = time.monotonic()
+    files = parse_nul(noise)
+    assert time.monotonic() - started < 1
+    assert [each.path for each in files] == ["bin", "a\n1"]
+    assert files[1].lines == [(2, "ok", True)]
 
 
 def test_results_stand_under_their_file() -> None:

@@ -132,7 +132,19 @@ async def test_a_line_break_in_a_name_does_no_harm(finder: Desk) -> None:
     await finder.put("c", "needle\n")
     text = await finder.text(search, pattern="needle")
     assert "c\n1: needle" in text
-    assert "a\\nb\n1: needle" in text or "[1 file with a line break in the name left out]" in text
+    assert "a\\nb\n1: needle" in text
+
+
+async def test_a_grep_without_nul_reads_the_same(finder: Desk) -> None:
+    engine: Engine = finder.state["search_engine"]
+    if engine.has_rg:
+        pytest.skip("grep is not asked")
+    finder.state["search_engine"] = replace(engine, greps_nul=False, greps_perl=False)
+    for name in ("a:1:b", "c\nd", "e-2-f"):
+        await finder.put(name, "x1\nneedle9\n")
+    text = await finder.text(search, pattern=r"needle\d", context_lines=1)
+    assert text.startswith("a:1:b\n1- x1\n2: needle9\ne-2-f\n1- x1\n2: needle9\n[2 matches")
+    assert "[1 file with a line break in the name left out]" in text
 
 
 async def test_binary_files_are_left_out(finder: Desk) -> None:

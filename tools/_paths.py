@@ -10,6 +10,7 @@ from typing import Any
 from agentkit.errors import FileError, ToolError
 from agentkit.sandbox import Sandbox
 from agentkit.tool import Claim
+from agentkit.tools._text import one_line
 
 READ_LIMIT = 16 << 20
 """Larger files are for the shell."""
@@ -48,7 +49,7 @@ async def not_found(sandbox: Sandbox, path: str) -> ToolError:
     except FileError:
         return ToolError(f"{path} does not exist, and neither does its directory")
     near = get_close_matches(name, [each.rstrip("/") for each in names], n=3, cutoff=0.6)
-    hint = f". Similar there: {', '.join(near)}" if near else ""
+    hint = f". Similar there: {', '.join(one_line(name) for name in near)}" if near else ""
     return ToolError(f"{path} does not exist{hint}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import shlex
 from collections.abc import Sequence
 
 import anyio
@@ -90,6 +91,8 @@ def snippet(document: Document, first: int, last: int) -> str:
 async def directory(sandbox: Sandbox, path: str) -> str:
     """The names in a directory and in its subdirectories, without hidden ones."""
     top = await _names(sandbox, path)
+    if not top and not (await sandbox.exec(f"[ -r {shlex.quote(path)} ]")).ok:
+        raise ToolError(f"{path} may not be listed: permission denied")
     to_open = [name for name in top if name.endswith("/") and name[:-1] not in NOISE]
     inside: dict[str, list[str]] = {}
 

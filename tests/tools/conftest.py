@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,19 +101,29 @@ class Desk:
         return ran.output.data.decode()
 
 
-def provider(name: str, workspace: Path) -> SandboxProvider:
-    workspace.mkdir(exist_ok=True)
-    return Local(workspace=workspace) if name == "local" else Docker(workspace=workspace)
-
-
-@pytest.fixture(params=["local", DOCKER])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
-    """A desk on each backend."""
+@asynccontextmanager
+async def opened(provider: SandboxProvider) -> AsyncGenerator[Desk]:
+    """A desk in a sandbox of this provider; the test is skipped where no engine answers."""
     try:
-        sandbox = await provider(request.param, tmp_path / "work").open(f"t{next(_numbers)}")
+        sandbox = await provider.open(f"t{next(_numbers)}")
     except EngineUnavailable as error:
         pytest.skip(str(error))
     try:
         yield Desk(sandbox)
     finally:
         await sandbox.close()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    path = tmp_path / "work"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(params=["local", DOCKER])
+async def desk(request: pytest.FixtureRequest, workspace: Path) -> AsyncIterator[Desk]:
+    """A desk on each backend."""
+    kind = Local if request.param == "local" else Docker
+    async with opened(kind(workspace=workspace)) as desk:
+        yield desk

@@ -182,13 +182,3 @@ async def test_a_syntax_error_does_not_end_the_shell(desk: Desk) -> None:
     assert "[exit code:" in await desk.text(bash, command="if then")
     assert await desk.text(bash, command="echo 'unclosed") != ""
     assert await desk.text(bash, command="echo ok") == "ok"
-
-
-@pytest.mark.docker
-@pytest.mark.parametrize("desk", ["docker"], indirect=True)
-async def test_without_a_writable_folder_the_loss_is_said(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agentkit.tools.bash._COPY_FOLDERS", ("/proc/no", "/sys/no"))
-    text = await desk.text(bash, command="seq 1 100000")
-    assert "no folder could be written to keep it" in text

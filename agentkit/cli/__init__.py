@@ -1,0 +1,74 @@
+"""The ``agentkit`` command. ``main`` is its door; everything behind it loads on first use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and exit; no traceback reaches a user, except in debug mode."""
+    # Output that the terminal's encoding cannot hold is shown as "?" and never an error.
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    sys.exit(_guarded())
+
+
+def _guarded() -> int:
+    from agentkit.errors import AgentkitError
+
+    try:
+        from agentkit.cli.app import run_app
+
+        code = run_app()
+        sys.stdout.flush()
+        return code
+    except AgentkitError as error:
+        if os.environ.get("AGENTKIT_DEBUG") == "1":
+            raise
+        _say(f"agentkit: {_one_line(str(error))}")
+        return error.exit_code
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        return 128 + 13  # as the shell reports a program that SIGPIPE ended
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("AGENTKIT_DEBUG") == "1":
+            raise
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """One line for the user, the whole story in a file."""
+    from agentkit.cli.report import save_report
+
+    name = type(error).__name__
+    _say(f"agentkit: an unexpected error: {name}: {_one_line(str(error))[:300]}")
+    _say(f"agentkit: {save_report(error)}")
+    return 1
+
+
+def _one_line(text: str) -> str:
+    from agentkit.cli.text import clean
+
+    return " ".join(clean(text).split())
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (BrokenPipeError, OSError):
+        _silence(sys.stderr)
+
+
+def _silence(stream: object) -> None:
+    """Let the interpreter's own flush at its end have a place to go."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[attr-defined]

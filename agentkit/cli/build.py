@@ -1,0 +1,183 @@
+"""From settings to an agent: preset, ladder, sandbox, limits, key and store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentkit.cli.settings import URL_VARIABLE, Settings, is_loopback
+from agentkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentkit.agent import Agent
+    from agentkit.hooks import Hooks
+    from agentkit.ladder import Ladder
+    from agentkit.run import Briefing
+    from agentkit.sandbox import Progress, Sandbox, SandboxProvider
+    from agentkit.stores.sqlite import SQLiteStore
+    from agentkit.tools import Preset
+
+KEY_VARIABLE = "DEEPSEEK_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where the work happens on this machine."""
+
+    source: Path | None
+    """The user's folder; None where the work is in somebody else's container."""
+    folder: Path | None
+    """What the sandbox gets: the same, or a copy."""
+
+
+def open_store(home: str) -> SQLiteStore:
+    """The session store under ``--home``, ``AGENTKIT_HOME`` or ``~/.agentkit``."""
+    from agentkit.stores.sqlite import SQLiteStore
+
+    return SQLiteStore(Path(home).expanduser() if home else None)
+
+
+def session_home(store: SQLiteStore, session_id: str) -> Path:
+    """The folder for what a session has beside its log: the workspace's copy, the patch."""
+    return store.path.parent / "sessions" / session_id
+
+
+def require_key(settings: Settings, ladder: Ladder) -> str:
+    """The key, or "" where the agent finds it itself or none is needed.
+
+    Raises:
+        UsageError: there is none; one sentence that names the variable and a way on.
+    """
+    variable = settings.api_key_env or ladder.rungs[0].api_key_env or KEY_VARIABLE
+    key = os.environ.get(variable, "")
+    if key.strip():
+        return key if settings.api_key_env else ""
+    elsewhere = settings.base_url or ladder.rungs[0].base_url or os.environ.get(URL_VARIABLE)
+    if elsewhere and not settings.api_key_env:
+        return ""
+    raise UsageError(
+        f"{variable} is not set: set it to your API key, or try `agentkit demo`, which needs none"
+    )
+
+
+def load_ladder(settings: Settings) -> Ladder:
+    """The ladder that was named, or one rung for ``--model``, as the preset wants to ask."""
+    from agentkit.ladder import Ladder
+
+    if settings.model:
+        return Ladder.single(settings.model)
+    ladder = Ladder.load(settings.ladder)
+    if "ladder" in settings.from_project:
+        _keep_key_here(ladder, settings)
+    return ladder
+
+
+def _keep_key_here(ladder: Ladder, settings: Settings) -> None:
+    """A project's own ladder may not send the key anywhere that the user did not name."""
+    for url in {rung.base_url for rung in ladder.rungs} - {"", settings.base_url}:
+        if not is_loopback(url):
+            raise UsageError(
+                f"the project's ladder sends requests, and your key, to {url}",
+                hint=f"If that is what you want, say it yourself: --ladder {settings.ladder}",
+            )
+
+
+def load_preset(name: str) -> Preset:
+    """The preset of that name."""
+    from agentkit.tools import preset
+
+    return preset(name)
+
+
+def as_asked(ladder: Ladder, preset: Preset) -> Ladder:
+    """The ladder with the preset's wishes on asking; a ladder from a file has its own."""
+    wishes = {
+        name: value
+        for name in ("effort", "max_tokens", "temperature", "top_p")
+        if (value := getattr(preset, name)) is not None
+    }
+    return replace(ladder, rungs=tuple(replace(rung, **wishes) for rung in ladder.rungs))
+
+
+def make_agent(
+    settings: Settings,
+    ground: Ground,
+    store: SQLiteStore,
+    *,
+    hooks: Hooks,
+    progress: Progress,
+) -> Agent:
+    """The agent that these settings describe."""
+    from agentkit.agent import Agent
+    from agentkit.limits import Limits
+    from agentkit.models.catalogue import Catalogue
+
+    preset, ladder = load_preset(settings.preset), load_ladder(settings)
+    if not settings.ladder.endswith(".toml") or settings.model:
+        ladder = as_asked(ladder, preset)
+    return Agent(
+        settings.preset,
+        instructions=preset.instructions,
+        tools=preset.tools(),
+        sandbox=make_sandbox(settings, ground.folder),
+        ladder=ladder,
+        limits=Limits(
+            cost_usd=settings.max_cost,
+            turns=settings.max_turns,
+            tokens=settings.max_tokens,
+            deadline=settings.deadline,
+        ),
+        checks=settings.check,
+        hooks=hooks,
+        approval=settings.approve,
+        briefing=_briefing(preset.briefing, ground.folder),
+        base_url=settings.base_url,
+        api_key=require_key(settings, ladder),
+        store=store,
+        catalogue=Catalogue.load(settings.models),
+        settings=settings.kept(),
+        progress=progress,
+    )
+
+
+def make_sandbox(settings: Settings, folder: Path | None) -> SandboxProvider:
+    """The sandbox's description; nothing is started yet."""
+    from agentkit.sandboxes import Container, Docker, Local
+
+    if folder is None:
+        return Container(name=settings.sandbox.partition(":")[2])
+    if settings.sandbox == "local":
+        if settings.network != "none":
+            raise UsageError(
+                "--network means nothing with --sandbox local: commands use this machine's network"
+            )
+        return Local(workspace=folder)
+    return Docker(workspace=folder, image=settings.image or None, network=settings.network)
+
+
+def _briefing(facts: Callable[[Sandbox], Awaitable[str]] | None, folder: Path | None) -> Briefing:
+    async def brief(sandbox: Sandbox) -> str:
+        told = await facts(sandbox) if facts is not None else ""
+        words = await _instructions(sandbox, folder)
+        return "\n\n".join(part for part in (told, words) if part)
+
+    return brief
+
+
+async def _instructions(sandbox: Sandbox, folder: Path | None) -> str:
+    """The project's instructions: from this machine, or out of somebody else's container."""
+    from anyio import to_thread
+
+    from agentkit.cli import instructions
+    from agentkit.errors import FileError
+
+    if folder is not None:
+        return await to_thread.run_sync(instructions.collect, folder)
+    try:
+        data = await sandbox.read_file(f"{sandbox.workdir}/{instructions.FILE}")
+    except FileError:
+        return ""
+    return instructions.as_text([(instructions.FILE, data)])

@@ -1,0 +1,132 @@
+"""The options that ``run``, ``chat`` and ``resume`` share, declared once.
+
+Their names are also those of ``agentkit.toml``, and what ``session.started`` keeps for a resume.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+
+def _option(flag: str, metavar: str, text: str) -> Any:
+    return typer.Option(flag, metavar=metavar, help=text, show_default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What was said; None is what was not."""
+
+    workspace: Annotated[
+        str | None, _option("--workspace", "DIR", "The folder to work on. [default: .]")
+    ] = None
+    workspace_mode: Annotated[
+        str | None,
+        _option(
+            "--workspace-mode",
+            "mount|copy",
+            "Edit in place, or in a copy shown as a diff at the end. [default: mount]",
+        ),
+    ] = None
+    sandbox: Annotated[
+        str | None,
+        _option("--sandbox", "docker|local|container:NAME", "Where tools run. [default: docker]"),
+    ] = None
+    image: Annotated[
+        str | None,
+        _option("--image", "IMAGE", "The sandbox image. [default: agentkit's base image]"),
+    ] = None
+    network: Annotated[
+        str | None,
+        _option(
+            "--network",
+            "none|open|allow:HOST,…",
+            "What the sandbox may reach. [default: none]",
+        ),
+    ] = None
+    preset: Annotated[
+        str | None,
+        _option("--preset", "minimal|coder", "System prompt and tools. [default: coder]"),
+    ] = None
+    ladder: Annotated[
+        str | None,
+        _option(
+            "--ladder",
+            "NAME|FILE",
+            "The rungs: flash, pro, flash-pro or a TOML file. [default: flash-pro]",
+        ),
+    ] = None
+    model: Annotated[str | None, _option("--model", "NAME", "One model instead of a ladder.")] = (
+        None
+    )
+    base_url: Annotated[
+        str | None,
+        _option("--base-url", "URL", "Another OpenAI-compatible endpoint. [default: DeepSeek]"),
+    ] = None
+    api_key_env: Annotated[
+        str | None,
+        _option("--api-key-env", "NAME", "The key's variable. [default: DEEPSEEK_API_KEY]"),
+    ] = None
+    check: Annotated[
+        list[str] | None,
+        _option("--check", "CMD", "Must exit 0 in the sandbox before the end; may be repeated."),
+    ] = None
+    max_cost: Annotated[
+        float | None, _option("--max-cost", "USD", "Limit of money. [default: 5]")
+    ] = None
+    max_turns: Annotated[
+        int | None, _option("--max-turns", "N", "Limit of model answers. [default: 500]")
+    ] = None
+    max_tokens: Annotated[
+        int | None, _option("--max-tokens", "N", "Limit of tokens, in and out. [default: none]")
+    ] = None
+    deadline: Annotated[
+        float | None, _option("--deadline", "SECONDS", "Limit of time. [default: none]")
+    ] = None
+    approve: Annotated[
+        str | None,
+        _option(
+            "--approve",
+            "auto|ask|read-only",
+            "What needs a yes. [default: auto in docker, else ask]",
+        ),
+    ] = None
+    home: Annotated[
+        str | None,
+        _option("--home", "DIR", "Where sessions live. [default: AGENTKIT_HOME or ~/.agentkit]"),
+    ] = None
+
+
+NAMES = tuple(field.name for field in fields(Options))
+
+
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of ``Options``, in place of its parameter ``given``."""
+
+    @wraps(command)
+    def wrapper(**arguments: Any) -> None:
+        given = Options(**{name: arguments.pop(name) for name in NAMES})
+        command(**arguments, given=given)
+
+    shared = get_type_hints(Options, include_extras=True)
+    own = get_type_hints(command, include_extras=True)
+    parameters = [
+        each.replace(annotation=own[each.name])
+        for each in inspect.signature(command).parameters.values()
+        if each.name != "given"
+    ]
+    parameters += [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=shared[name]
+        )
+        for name in NAMES
+    ]
+    parameters.sort(key=lambda each: each.kind)
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
+    return wrapper

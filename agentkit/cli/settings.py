@@ -1,0 +1,220 @@
+"""What a command works with: options, project file, a stored session and defaults, in layers."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from agentkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentkit.cli.options import Options
+
+PROJECT_FILE = "agentkit.toml"
+URL_VARIABLE = "AGENTKIT_BASE_URL"
+
+Mode = Literal["mount", "copy"]
+Approve = Literal["auto", "ask", "read-only"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything decided."""
+
+    workspace: str = "."
+    workspace_mode: Mode = "mount"
+    sandbox: str = "docker"
+    image: str = ""
+    network: str = "none"
+    preset: str = "coder"
+    ladder: str = "flash-pro"
+    model: str = ""
+    base_url: str = ""
+    api_key_env: str = ""
+    check: tuple[str, ...] = ()
+    max_cost: float = 5.0
+    max_turns: int = 500
+    max_tokens: int | None = None
+    deadline: float | None = None
+    approve: Approve = "auto"
+    home: str = ""
+    models: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Facts of models on top of the catalogue's: ``[models.NAME]`` of the project file."""
+    project_file: str = ""
+    from_project: tuple[str, ...] = ()
+    """Names of the settings that the project file decided."""
+
+    def kept(self) -> dict[str, Any]:
+        """What ``session.started`` keeps: all that a resume needs, and no secret."""
+        kept = asdict(self)
+        kept["check"] = list(self.check)
+        del kept["home"], kept["from_project"]
+        return kept
+
+
+def settle(given: Options, stored: Mapping[str, Any] | None = None) -> Settings:
+    """The command line's word first, then the stored session's or else the project file's.
+
+    A session is frozen when it starts, so the project file has no say in a resumed one.
+
+    Raises:
+        UsageError: an unknown key or value; a folder that is not there.
+    """
+    said = {key: value for key, value in _said(given).items() if value is not None}
+    if stored is not None:
+        below = {key: value for key, value in stored.items() if key in _KNOWN}
+    else:
+        below = _project(said)
+    layers = {**below, **said}
+    if stored is None:
+        layers["from_project"] = tuple(sorted((below.keys() - said.keys()) & _OF_A_PROJECT))
+    if "model" in said and "ladder" not in said:
+        layers.pop("ladder", None)
+    layers["check"] = tuple(layers.get("check") or ())
+    layers.setdefault("sandbox", "docker")
+    layers.setdefault("approve", "auto" if layers["sandbox"] == "docker" else "ask")
+    settings = Settings(**layers)
+    _validate(settings)
+    return settings
+
+
+_KNOWN = {each.name for each in fields(Settings)}
+_OF_A_PROJECT = _KNOWN - {"home", "project_file", "from_project"}
+
+
+def _said(given: Options) -> dict[str, Any]:
+    said = {each.name: getattr(given, each.name) for each in fields(given)}
+    if not said["check"]:
+        said["check"] = None
+    return said
+
+
+def _validate(settings: Settings) -> None:
+    _one_of("--workspace-mode", settings.workspace_mode, get_args(Mode))
+    _one_of("--approve", settings.approve, get_args(Approve))
+    kind, _, name = settings.sandbox.partition(":")
+    if settings.sandbox not in ("docker", "local") and not (kind == "container" and name):
+        raise UsageError(
+            f"there is no sandbox {settings.sandbox!r}",
+            hint="Choose docker, local or container:NAME",
+        )
+    kind, _, hosts = settings.network.partition(":")
+    if settings.network not in ("none", "open") and not (kind == "allow" and hosts.strip(",")):
+        raise UsageError(
+            f"--network cannot be {settings.network!r}",
+            hint="Choose none, open or allow:HOST,HOST",
+        )
+    if any(not command.strip() for command in settings.check):
+        raise UsageError("a --check is empty", hint="Give a command, or leave it out")
+    if settings.image and settings.sandbox != "docker":
+        raise UsageError(
+            f"--image means nothing with --sandbox {settings.sandbox}", hint="Leave one out"
+        )
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(
+            f"{option} cannot be {value!r}", hint=f"Choose {', '.join(known[:-1])} or {known[-1]}"
+        )
+
+
+# The project file
+
+
+def _project(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the nearest project file, from the workspace upwards."""
+    start = Path(said.get("workspace") or ".").absolute()
+    candidates = (folder / PROJECT_FILE for folder in (start, *start.parents))
+    path = next((each for each in candidates if _is_file(each)), None)
+    if path is None:
+        return {}
+    found = _read(path)
+    _keep_safe(found, said, path)
+    for key, inside in (("workspace", True), ("ladder", False)):
+        value = found.get(key)
+        if value and (inside or value.endswith(".toml")):
+            found[key] = str(path.parent / value)
+    return {**found, "project_file": str(path)}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    out: dict[str, Any] = {}
+    for key, value in data.items():
+        name = key.replace("-", "_")
+        if name not in _OF_A_PROJECT:
+            known = ", ".join(sorted(each.replace("_", "-") for each in _OF_A_PROJECT))
+            raise UsageError(f"{path}: unknown setting {key!r}", hint=f"Known: {known}")
+        out[name] = _typed(path, key, value)
+    return out
+
+
+def _typed(path: Path, key: str, value: object) -> object:
+    if key == "check":
+        commands = [value] if isinstance(value, str) else value
+        if isinstance(commands, list) and all(isinstance(each, str) for each in commands):  # pyright: ignore[reportUnknownVariableType]
+            return cast("list[str]", commands)
+        raise UsageError(f"{path}: 'check' must be a command or a list of commands")
+    kinds: dict[str, tuple[type, ...]] = {
+        "models": (dict,),
+        "max_cost": (int, float),
+        "deadline": (int, float),
+        "max_turns": (int,),
+        "max_tokens": (int,),
+    }
+    expected = kinds.get(key.replace("-", "_"), (str,))
+    if not isinstance(value, expected) or isinstance(value, bool):
+        raise UsageError(f"{path}: {key!r} must be {_WORDS[expected[0]]}, not {value!r}")
+    return value
+
+
+_WORDS: dict[type, str] = {dict: "a table", int: "a number", str: "a text"}
+
+
+def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) -> None:
+    """A project's file came with the project: it may not choose what could harm its reader.
+
+    Work outside a container, or another address for requests (with the key and the code in
+    them), must be said by the user, on the command line or in the environment.
+    """
+    sandbox = found.get("sandbox", "docker")
+    if sandbox != "docker" and "sandbox" not in said:
+        raise UsageError(
+            f"{path} asks for the sandbox {sandbox!r}, which is not isolated by us",
+            hint=f"If that is what you want, say it yourself: --sandbox {sandbox}",
+        )
+    url = str(found.get("base_url", ""))
+    trusted = (os.environ.get(URL_VARIABLE), said.get("base_url"))
+    if url and url not in trusted and not said.get("base_url") and not is_loopback(url):
+        raise UsageError(
+            f"{path} sends requests, and your key, to {url}",
+            hint=f"If that is what you want, say it yourself: --base-url {url}",
+        )
+    workspace = found.get("workspace")
+    if workspace and not (path.parent / workspace).resolve().is_relative_to(path.parent.resolve()):
+        raise UsageError(
+            f"{path}: the workspace {workspace!r} lies outside the project",
+            hint="Name it with --workspace",
+        )
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the address is on this machine."""
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")

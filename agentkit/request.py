@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ import anyio
 
 from agentkit.errors import LimitReached, ModelError, UnusableAnswer
 from agentkit.events import ModelDelta, ModelFailed, ModelRequested, ModelResponded
-from agentkit.models.leaks import leaked_markup, recover
 from agentkit.models.types import Answer, Delta, DeltaCallback
 
 if TYPE_CHECKING:
@@ -47,7 +45,6 @@ async def ask(run: Run) -> ModelResponded:
         started = time.monotonic()
         answer = await _with_retries(run, max_tokens)
         if not _is_cut(answer):
-            answer = _recovered(run, answer)
             return run.append(_responded(run, answer, time.monotonic() - started))
         max_tokens = _log_cut(run, answer, max_tokens)
     raise UnusableAnswer(
@@ -118,18 +115,6 @@ def _affordable(run: Run, max_tokens: int) -> int:
 def _is_cut(answer: Answer) -> bool:
     """Cut in a call (which must never run), or before any text for the reader."""
     return answer.finish_reason == "length" and (bool(answer.calls) or not answer.content.strip())
-
-
-def _recovered(run: Run, answer: Answer) -> Answer:
-    """A call that was written as text becomes a call, where there is no doubt what was meant."""
-    if answer.calls or not run.tools or not leaked_markup(answer.content):
-        return answer
-    found = recover(answer.content)
-    if found is None:
-        return answer
-    content, calls = found
-    note = f"{len(calls)} calls were written as text and read as calls"
-    return replace(answer, content=content, calls=calls, notes=(*answer.notes, note))
 
 
 def _log_cut(run: Run, answer: Answer, max_tokens: int) -> int:

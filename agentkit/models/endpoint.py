@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -65,11 +65,13 @@ class Endpoint:
         Raises:
             ModelError: one of its kinds, see ``agentkit.errors``.
         """
+        response = await self._post(body, idle_timeout, stream=stream)
         if not stream:
-            response = await self._post(body, idle_timeout, stream=False)
-            return self._named(completion, response.content, faults.request_id(response.headers))
-        response = await self._post(body, idle_timeout, stream=True)
+            return self._whole(response.content, response.headers)
         try:
+            # Small servers do not stream, whatever they are asked for.
+            if "json" in response.headers.get("content-type", ""):
+                return self._whole(await response.aread(), response.headers)
             return await self._read(response, on_delta, idle_timeout)
         finally:
             with anyio.CancelScope(shield=True):
@@ -122,6 +124,15 @@ class Endpoint:
             return json.loads(response.content)
         except ValueError as error:
             raise ServerFault(f"{path} did not answer with JSON") from error
+
+    def _whole(self, data: bytes, headers: Mapping[str, str]) -> Answer:
+        """An answer that came in one piece, be it a body or a stream of events."""
+        request_id = faults.request_id(headers)
+        if not data.lstrip().startswith(b"data:"):
+            return self._named(completion, data, request_id)
+        assembler = Assembler(request_id)
+        self._named(_deltas, Events(), assembler, data + b"\n")
+        return assembler.answer()
 
     async def _read(self, response: Any, on_delta: DeltaCallback | None, idle: float) -> Answer:
         import httpx2

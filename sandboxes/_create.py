@@ -95,6 +95,7 @@ def _config(provider: Docker, workspace: Path, user: str) -> dict[str, Any]:
         "stop_signal": "SIGPWR",
         "host": {
             "mounts": mounts if provider.workspace_mode == "mount" else [],
+            "tmpfs": {path: f"size={size}" for path, size in provider.tmpfs.items()},
             "cap_drop": ["ALL"],
             "cap_add": _INSTALL if provider.profile == "install" else [],
             "security_opt": ["no-new-privileges"],

@@ -42,6 +42,7 @@ class Docker:
         pids: how many processes and threads may exist at a time.
         env: more variables. Everything the model runs can read them: no secrets here.
         profile: ``install`` gives back the five capabilities that package managers need.
+        tmpfs: folders in memory, with their sizes.
         shell: ``auto`` is bash where the image has it.
         lease: seconds that the container lives on when this process is gone.
         host: the engine's address, in place of DOCKER_HOST.
@@ -56,6 +57,7 @@ class Docker:
     pids: int = 512
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     profile: Literal["default", "install"] = "default"
+    tmpfs: Mapping[str, str] = field(default_factory=dict[str, str])
     shell: ShellKind = "auto"
     lease: float = 300.0
     host: str | None = None

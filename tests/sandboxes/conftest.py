@@ -1,0 +1,70 @@
+"""Images for the sandbox tests, and the table of hostile commands at the end of a run."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RESULTS: dict[tuple[str, str], str] = {}
+"""(case, shell) → outcome; filled by test_hostile."""
+
+BUSYBOX = "agentkit-test-busybox:1"
+
+
+@pytest.fixture(scope="session")
+def busybox_image() -> str:
+    """An image of one static busybox and nothing else: no bash, no GNU tools."""
+    import docker
+
+    client = docker.from_env()
+    try:
+        if not client.images.list(name=BUSYBOX):
+            source = shutil.which("busybox") or pytest.skip("needs busybox-static on this machine")
+            _import(client, Path(source))
+        return BUSYBOX
+    finally:
+        client.close()
+
+
+def _import(client: Any, source: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder in ("bin", "dev", "etc", "proc", "root", "sys", "tmp", "workspace"):
+            info = tarfile.TarInfo(folder)
+            info.type, info.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
+            tar.addfile(info)
+        tar.add(source, "bin/busybox")
+        for name in _APPLETS.split():
+            info = tarfile.TarInfo(f"bin/{name}")
+            info.type, info.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(info)
+    name, _, tag = BUSYBOX.partition(":")
+    client.api.import_image_from_data(buffer.getvalue(), repository=name, tag=tag)
+
+
+_APPLETS = """sh ash cat chmod cp date dd df dirname du echo env false find grep head id kill ln ls
+mkdir mktemp mv nohup od printf ps pwd readlink rm rmdir sed seq setsid sleep sort stat sync tail tee
+test timeout touch tr true uname uniq vi wc which xargs yes"""
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[tuple[str, str], str]:
+    return RESULTS
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None] | None:
+    if not RESULTS:
+        return
+    shells = sorted({shell for _, shell in RESULTS})
+    write = terminalreporter.write_line
+    write("")
+    write(f"{'hostile command':<34}" + "".join(f"{shell:>22}" for shell in shells))
+    for case in dict.fromkeys(case for case, _ in RESULTS):
+        cells = (RESULTS.get((case, shell), "-") for shell in shells)
+        write(f"{case:<34}" + "".join(f"{cell:>22}" for cell in cells))

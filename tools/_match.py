@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -57,10 +58,10 @@ def explain_missing(text: str, wanted: str) -> str:
     return f"The most similar text is at {where}:\n{shown}"
 
 
-def numbered(lines: tuple[str, ...] | list[str], first: int) -> str:
-    """Lines with their numbers, as ``cat -n`` prints them."""
+def numbered(lines: Sequence[str], first: int, *, width: int = 300) -> str:
+    """Lines with their numbers, as ``cat -n`` prints them, each at most ``width`` characters."""
     return "\n".join(
-        f"{number:>6}\t{clip_line(line, 2_000)}" for number, line in enumerate(lines, first)
+        f"{number:>6}\t{clip_line(line, width)}" for number, line in enumerate(lines, first)
     )
 
 
@@ -87,6 +88,8 @@ def _respelled(text: str, wanted: str) -> str:
     """A hint for the ways in which a whole argument can be misspelt."""
     if _NUMBERED.match(wanted) and _NUMBERED.sub("", wanted) in text:
         return "It matches without the line numbers; leave them and the tab out"
+    if wanted.strip("\n") and wanted.strip("\n") in text:
+        return "It matches without the line breaks at its start or end; the file has others there"
     if "\\n" in wanted and wanted.replace("\\n", "\n").replace("\\t", "\t") in text:
         return "It matches with real line breaks in place of the two characters \\n"
     return ""

@@ -21,6 +21,7 @@ NOISE = frozenset(
 
 _MOST_ENTRIES = 300
 _MOST_OPENED = 60
+_LONGEST_LINE = 2_000
 _NEAR = 4
 _SNIPPET_LINES = 40
 
@@ -68,7 +69,7 @@ def _fitting(lines: list[str], first: int, last: int) -> tuple[str, int]:
     parts: list[str] = []
     room = OUTPUT_LIMIT
     for number in range(first, last + 1):
-        part = numbered([lines[number - 1]], number)
+        part = numbered([lines[number - 1]], number, width=_LONGEST_LINE)
         room -= len(part) + 1
         if room < 0 and parts:
             return "\n".join(parts), number - 1

@@ -25,9 +25,10 @@ for p in {_PROGRAMS}; do
   echo "$p${{v:+ $v}}"
 done
 echo @git
-git -c safe.directory='*' status --short --branch 2>/dev/null | head -n 12
+g() {{ git -c safe.directory='*' -c core.quotepath=off "$@" 2>/dev/null; }}
+g status --short --branch | head -n 12
 echo @files
-{{ git -c safe.directory='*' ls-files --cached --others --exclude-standard 2>/dev/null | grep . ||
+{{ g ls-files --cached --others --exclude-standard | grep . ||
   find . -type d \( -name .git -o -name node_modules -o -name __pycache__ -o -name .venv \) -prune \
     -o -type f -print 2>/dev/null | sed 's|^\./||'; }} | head -n 20000
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from agentkit.tools._match import explain_missing, line_at, nearest, occurrences
@@ -57,6 +57,21 @@ def test_typographic_quotes_are_named() -> None:
 
 def test_copied_line_numbers_are_named() -> None:
     assert "without the line numbers" in explain_missing(FILE, "     4\tdef beta(y):")
+
+
+def test_a_missing_final_line_break_is_named() -> None:
+    said = explain_missing("start\nend", "start\nend\n")
+    assert "without the line breaks at its start or end" in said
+
+
+@given(st.text(alphabet="ab \t\n’'\\", max_size=40), st.text(alphabet="ab \t\n'\\", max_size=12))
+def test_any_miss_is_explained(text: str, wanted: str) -> None:
+    assume(wanted and wanted not in text)
+    assert explain_missing(text, wanted)
+    near = nearest(text, wanted)
+    if near is not None:
+        lines = text.split("\n")
+        assert list(near.lines) == lines[near.first - 1 : near.first - 1 + len(near.lines)]
 
 
 def test_escaped_line_breaks_are_named() -> None:

@@ -109,6 +109,10 @@ def _invalid(what: str, message: str, model: str, facts: Mapping[str, Any]) -> M
         return ModelUnknown(what, hint=_successor(model, supported), **facts)
     if facts["status"] == 413 or _OVERFLOW.search(message):
         return ContextOverflow(what, hint="Fold the history or start a new lane", **facts)
+    if "must be passed back" in message:
+        # ``wire`` passes all reasoning back, so the refusal is the gateway's mistake; such 400s
+        # came and went between May and August 2026 (deepseek.md §2.3). The same bytes may pass.
+        return ServerFault(what, hint="The request holds all reasoning there is", **facts)
     if _FILTER.search(message):
         return ContentRefused(what, hint="Reword the request", **facts)
     if 300 <= facts["status"] < 400:

@@ -7,6 +7,9 @@ from random import Random
 
 from agentkit.errors import ModelError, TransientModelError, UsageError
 
+_DOUBTFUL = 3
+"""Tries of a request that was refused for a fault it does not have (``faults.classify``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -41,7 +44,8 @@ class RetryPolicy:
         """
         if not isinstance(error, TransientModelError):
             return None
-        if self.max_attempts is not None and attempt >= self.max_attempts:
+        tries = _DOUBTFUL if error.status == 400 else self.max_attempts
+        if tries is not None and attempt >= tries:
             return None
         left = self.budget_seconds - waited
         if left <= 0:

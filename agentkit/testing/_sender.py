@@ -19,16 +19,17 @@ class Sender:
         self,
         writer: asyncio.StreamWriter,
         completion: Completion,
-        fault: Fault | None,
+        fault: Fault,
         delay: float,
     ) -> None:
         self._writer = writer
         self._completion = completion
-        self._fault = fault.name if fault else ""
-        self._seconds = fault.seconds if fault else None
+        self._fault = fault.name
+        self._seconds = fault.seconds
         self._delay = delay
 
-    async def send(self, stream: bool) -> None:
+    async def send(self, *, stream: bool) -> None:
+        """Send it; ``ConnectionResetError`` asks the server to drop the connection."""
         if self._fault == "reset":
             raise ConnectionResetError
         if stream:

@@ -110,16 +110,10 @@ class Domain:
     """The units of one model and user."""
 
     units: set[bytes] = field(default_factory=set[bytes])
+    lengths: set[int] = field(default_factory=set[int])
+    """Where units end, for renderers that give no pieces to look at."""
     seen: set[bytes] = field(default_factory=set[bytes])
     """Prefixes that were sent and are not stored; sent again, they become units."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """What one prompt is charged for."""
-
-    prompt_tokens: int
-    hit_tokens: int
 
 
 class Cache:
@@ -128,26 +122,28 @@ class Cache:
     def __init__(self) -> None:
         self._domains: dict[tuple[str, str], Domain] = {}
 
-    def charge(self, model: str, user: str, pieces: Sequence[bytes]) -> Lookup:
-        """Look a prompt up, then store its units."""
+    def charge(self, model: str, user: str, pieces: Sequence[bytes]) -> tuple[int, int]:
+        """Look a prompt up, then store its units: its tokens, and how many of them hit."""
         domain = self._domains.setdefault((model, user), Domain())
         prompt = b"".join(pieces)
-        marks = _marks(prompt, accumulate(map(len, pieces)))
+        ends = accumulate(map(len, pieces)) if len(pieces) > 1 else domain.lengths
+        marks = _marks(prompt, ends)
         hit = max((at for at, digest in marks if digest in domain.units), default=0)
         shared = [mark for mark in marks if mark[1] in domain.seen and mark[0] > hit]
         if shared:
             domain.units.add(shared[-1][1])
         domain.seen.update(digest for _, digest in marks)
+        domain.lengths.add(len(prompt))
         domain.units.update(
             digest for at, digest in marks if at == len(prompt) or at % (INTERVAL * _BYTES) == 0
         )
-        tokens = hit // _BYTES // UNIT * UNIT
-        return Lookup(tokens_of(len(prompt)), tokens)
+        return tokens_of(len(prompt)), hit // _BYTES // UNIT * UNIT
 
     def store(self, model: str, user: str, whole: bytes) -> None:
         """Store the unit at the end of an output: the prompt with its answer."""
         domain = self._domains.setdefault((model, user), Domain())
         domain.units.add(hashlib.blake2b(whole, digest_size=16).digest())
+        domain.lengths.add(len(whole))
 
 
 def tokens_of(size: int) -> int:
@@ -158,7 +154,9 @@ def tokens_of(size: int) -> int:
 def _marks(prompt: bytes, ends: Iterable[int]) -> list[tuple[int, bytes]]:
     """Positions at which a unit may end, ascending, each with the hash of all before it."""
     view = memoryview(prompt)
-    positions = sorted({*ends, *range(INTERVAL * _BYTES, len(prompt), INTERVAL * _BYTES)})
+    size = len(prompt)
+    inside = (at for at in ends if at < size)
+    positions = sorted({*inside, *range(INTERVAL * _BYTES, size, INTERVAL * _BYTES), size})
     running = hashlib.blake2b(digest_size=16)
     out: list[tuple[int, bytes]] = []
     last = 0

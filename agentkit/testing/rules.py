@@ -57,19 +57,24 @@ def tables(value: object) -> list[dict[str, Any]]:
     return [table(each) for each in cast("list[object]", value)] if isinstance(value, list) else []
 
 
-def refusal(request: Mapping[str, Any], prompt_tokens: int) -> HttpFault | None:
+def refusal(request: Mapping[str, Any]) -> HttpFault | None:
     """Why the provider would refuse the request, None where it would not."""
     for check in (_model, _thinking, _limits, _tools, _messages, _reasoning):
         problem = check(request)
         if problem:
             unreadable = problem.startswith("unknown variant")  # 422, seen live (2026-10)
             return HttpFault(422 if unreadable else 400, problem)
-    limit = request.get("max_tokens") or 0
-    if prompt_tokens + limit > WINDOW:
-        total = prompt_tokens + limit
-        text = OVERFLOW.format(window=WINDOW, total=total, prompt=prompt_tokens, limit=limit)
-        return HttpFault(400, text)
     return None
+
+
+def overflow(request: Mapping[str, Any], prompt_tokens: int) -> HttpFault | None:
+    """The refusal of a request that does not fit the window; a limit is never lowered."""
+    limit = request.get("max_tokens") or 0
+    total = prompt_tokens + limit
+    if total <= WINDOW:
+        return None
+    text = OVERFLOW.format(window=WINDOW, total=total, prompt=prompt_tokens, limit=limit)
+    return HttpFault(400, text)
 
 
 def oddities(request: Mapping[str, Any]) -> Iterator[str]:

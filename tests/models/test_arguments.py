@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentkit.models.arguments import Broken, Parsed, nearest_name, parse_arguments
 
-REPAIRED = [
+REPAIRED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ('{"a": 1,}', {"a": 1}, ("trailing comma",)),
     ('{"a": [1, 2, ], }', {"a": [1, 2]}, ("trailing comma",)),
     ('{"a": "x\ny\tz"}', {"a": "x\ny\tz"}, ("raw newline",)),

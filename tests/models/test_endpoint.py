@@ -17,7 +17,6 @@ from agentkit.errors import (
     ModelUnknown,
     Overloaded,
     RateLimited,
-    RequestInvalid,
     ServerFault,
     Stalled,
     StreamCut,
@@ -88,7 +87,7 @@ FAULTS: list[tuple[str, type[ModelError]]] = [
     ("500", ServerFault),
     ("502", ServerFault),
     ("503", Overloaded),
-    ("400-reasoning", RequestInvalid),
+    ("400-reasoning", ServerFault),
     ("400-context", ContextOverflow),
     ("400-model", ModelUnknown),
     ("401", AuthenticationFailed),
@@ -202,7 +201,11 @@ async def test_cancelling_frees_the_connection(fake_deepseek: Start) -> None:
 
 @backends
 async def test_many_sessions_share_one_client(fake_deepseek: Start) -> None:
-    server = fake_deepseek(lambda request: request["messages"][-1]["content"])
+
+    def echo(request: dict[str, Any]) -> str:
+        return request["messages"][-1]["content"]
+
+    server = fake_deepseek(echo)
     answers: dict[int, str] = {}
 
     async def one(number: int) -> None:

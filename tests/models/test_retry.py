@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -76,7 +77,13 @@ def test_the_budget_is_never_passed(seed: int, budget: float, jitter: float) -> 
     assert waited <= budget * 1.000001
 
 
+def test_a_refusal_for_a_fault_we_do_not_have_is_tried_twice_more() -> None:
+    error = ServerFault("reasoning must be passed back", status=400)
+    waits = [STEADY.wait(error, attempt, 0.0, Random(0)) for attempt in (1, 2, 3)]
+    assert waits == [0.5, 1.0, None]
+
+
 @pytest.mark.parametrize("wrong", [{"base": -1}, {"cap": 0.1}, {"jitter": 1.0}])
-def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
+def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         RetryPolicy(**wrong)

@@ -131,7 +131,7 @@ def test_no_field_is_sent_that_is_not_documented(sent: list[bytes]) -> None:
         request = json.loads(body)
         assert set(request) <= DOCUMENTED
         assert list(rules.oddities(request)) == []
-        assert rules.refusal(request, 0) is None
+        assert rules.refusal(request) is None
 
 
 def test_tokens_of_each_prompt_extend_those_of_the_one_before() -> None:
@@ -181,7 +181,7 @@ def test_the_fake_refuses_what_the_vendor_refuses(change: dict[str, Any]) -> Non
     }
     with pytest.raises(recipe.ConversionError) as refused:
         recipe.ChatCompletionRequest({**request, "model": "DeepSeek-V4.1-Flash"}).convert(STRICT)
-    ours = rules.refusal(request, 0)
+    ours = rules.refusal(request)
     assert ours is not None
     theirs = json.loads(refused.value.body)["error"]["message"]
     assert (ours.status, ours.message) == (refused.value.status_code, theirs)
@@ -194,7 +194,7 @@ def test_the_fake_refuses_what_the_vendor_refuses(change: dict[str, Any]) -> Non
 )
 def test_unknown_variants_are_refused_in_the_vendors_words(change: dict[str, Any]) -> None:
     request = {"model": "deepseek-flash", "messages": [{"role": "user", "content": "x"}], **change}
-    ours = rules.refusal(request, 0)
+    ours = rules.refusal(request)
     assert ours is not None
     with pytest.raises(ValueError, match="unknown variant") as refused:
         recipe.ChatCompletionRequest({**request, "model": "DeepSeek-V4.1-Flash"})

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from typing import TYPE_CHECKING
+
+import anyio
 
 from agentkit.cli import text
 from agentkit.cli.stdin import Lines
@@ -24,10 +27,17 @@ class Asker:
         self._view = view
         self._lines = lines
         self._always: set[str] = set()
+        self._shown: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)
+
+    def shown(self, call_id: str) -> None:
+        """The view has come to this call's question; all that went before is on the screen."""
+        self._shown[call_id].set()
 
     async def __call__(self, call: Call) -> bool | Refuse:
         if call.tool in self._always:
             return True
+        with anyio.move_on_after(1):
+            await self._shown[call.id].wait()
         self._view.pause()
         for line in _whole(call):
             _prompt(line + "\n")

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,19 +19,18 @@ from agentkit.cli import INTERRUPTED, summary
 from agentkit.cli.build import Ground, make_agent, session_home
 from agentkit.cli.changes import Changes
 from agentkit.errors import AgentkitError
-from agentkit.events import ModelRequested
+from agentkit.events import ApprovalAsked, ModelRequested
 from agentkit.hooks import Call, Hooks, Refuse
 from agentkit.log import read
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
+    from agentkit.cli.approval import Asker
     from agentkit.cli.settings import Settings
     from agentkit.cli.stdin import Lines
     from agentkit.cli.views import View
     from agentkit.session import Session
     from agentkit.stores.sqlite import SQLiteStore
-
-Approve = Callable[[Call], "anyio.abc.Awaitable[bool | Refuse]"]  # type: ignore[name-defined]
 
 
 @dataclass(slots=True)
@@ -40,6 +39,10 @@ class Stop:
 
     asked: bool = False
     session: Session | None = None
+    lasting: bool = True
+    """False in a chat: a signal stops the run, and the next run is a fresh one."""
+    prompt: anyio.CancelScope | None = None
+    """Set while a chat waits for words: a signal then clears the line."""
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class Job:
     apply: bool = False
     home: str = ""
     changes: Changes | None = None
+    asker: Asker | None = None
     stop: Stop = field(default_factory=Stop)
     _temporary: tempfile.TemporaryDirectory[str] | None = None
 
@@ -63,10 +67,9 @@ class Job:
         """The agent, with the hooks of a command line."""
         from agentkit.cli.approval import Asker
 
-        ask = self.settings.approve == "ask"
-        hooks = Hooks(
-            before_tool=self._before_tool, approve=Asker(self.view, self.lines) if ask else None
-        )
+        if self.settings.approve == "ask":
+            self.asker = Asker(self.view, self.lines)
+        hooks = Hooks(before_tool=self._before_tool, approve=self.asker)
         return make_agent(
             self.settings, self.ground, self.store, hooks=hooks, progress=self.view.aside
         )
@@ -162,11 +165,15 @@ async def one_run(job: Job, session: Session, message: str) -> AgentkitError | N
                         begun = True  # the model now has the time that this takes
                         tasks.start_soon(to_thread.run_sync, job.changes.begin)
                     job.view.event(event)
+                    if isinstance(event, ApprovalAsked) and job.asker:
+                        job.asker.shown(event.call_id)
             except AgentkitError as error:
                 failed = error
         await _close(job, session)
     finally:
         job.forget_changes()
+        if not job.stop.lasting:
+            job.stop.asked = False
     return failed
 
 
@@ -186,7 +193,12 @@ async def _close(job: Job, session: Session) -> None:
 async def _listen(signals: AsyncIterator[signal.Signals], job: Job) -> None:
     """The first signal stops the run politely, the second one the program."""
     async with anyio.create_task_group() as tasks:
-        async for _ in signals:
+        async for number in signals:
+            if number == signal.SIGTERM:
+                job.stop.lasting = True
+            if job.stop.prompt is not None:
+                job.stop.prompt.cancel()
+                continue
             if job.stop.asked:
                 job.view.close()
                 stop_now(job)

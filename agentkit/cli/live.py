@@ -122,8 +122,11 @@ class Live:
         if self._console is None:
             self._plain.lines(lines)
             return
-        for line in lines:
-            self._console.print(_text(line), soft_wrap=self._screen is None)
+        shown = [_text(line) for line in lines]
+        if shown:
+            from rich.console import Group
+
+            self._console.print(Group(*shown))
 
     def pause(self) -> None:
         """Give the screen back until the next request or call."""

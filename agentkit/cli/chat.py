@@ -1,0 +1,97 @@
+"""``agentkit chat``: an interactive session."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentkit.cli.options import Options, takes_options
+from agentkit.errors import AgentkitError
+
+if TYPE_CHECKING:
+    from agentkit.cli.drive import Job
+    from agentkit.session import Session
+
+HELP = "/quit or Ctrl-D ends, Ctrl-C stops the work at hand; anything else is said to the agent"
+
+
+@takes_options
+def chat(
+    given: Options,
+    session: Annotated[
+        str, typer.Option("--session", metavar="ID", help="Name the session.", show_default=False)
+    ] = "",
+    resume: Annotated[
+        str,
+        typer.Option("--resume", metavar="ID", help="Go on with this one.", show_default=False),
+    ] = "",
+) -> None:
+    """An interactive session: say what to do, watch, approve, say more.
+
+    Ctrl-C stops the work at hand and gives the prompt back; /quit or Ctrl-D ends the chat.
+    """
+    import anyio
+
+    from agentkit.cli.resume import stored_settings
+    from agentkit.cli.run import prepare
+
+    stored = None
+    if resume:
+        session, stored = stored_settings(given.home or "", resume)
+    job = prepare(given, session_id=session, stored=stored)
+    raise typer.Exit(anyio.run(_converse, job))
+
+
+async def _converse(job: Job) -> int:
+    from agentkit.cli.drive import open_session
+    from agentkit.cli.summary import resume_command
+
+    job.stop.lasting = False
+    failed: AgentkitError | None = None
+    async with open_session(job) as opened:
+        if isinstance(opened, AgentkitError):
+            failed = opened
+        else:
+            job.view.say(HELP)
+            await _talk(job, opened)
+    if failed is not None:
+        raise failed
+    job.view.say(f"go on      {resume_command(job.session_id, job.home)}")
+    return 0
+
+
+async def _talk(job: Job, session: Session) -> None:
+    """Prompt and run, until the end of the input; an error ends the run, not the chat."""
+    from agentkit.cli.drive import one_run
+
+    while True:
+        words = await _prompt(job)
+        if words is None or words in ("/quit", "/exit"):
+            return
+        if words.startswith("/"):
+            job.view.say(HELP)
+        elif words:
+            error = await one_run(job, session, words)
+            if error is not None:
+                job.view.say(f"error: {error}")
+
+
+async def _prompt(job: Job) -> str | None:
+    """What was typed; "" after Ctrl-C, None at the end of the input."""
+    import anyio
+
+    print("you> ", end="", flush=True)
+    words: str | None = ""
+    with anyio.CancelScope() as scope:
+        job.stop.prompt = scope
+        try:
+            words = await job.lines.next()
+        finally:
+            job.stop.prompt = None
+    if scope.cancelled_caught or words is None:
+        print(flush=True)
+    elif not sys.stdin.isatty():
+        print(words, flush=True)
+    return words.strip() if words is not None else None

@@ -1,0 +1,146 @@
+"""``agentkit models``: what is known of models, what they cost now, what is really served."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from agentkit.models.catalogue import Catalogue, ModelFacts
+
+WAIT = 8.0
+"""Seconds that the provider has to say what it serves."""
+
+
+def models(
+    base_url: Annotated[
+        str, typer.Option("--base-url", metavar="URL", help="Ask this endpoint what it serves.")
+    ] = "",
+    api_key_env: Annotated[
+        str, typer.Option("--api-key-env", metavar="NAME", help="The key's variable.")
+    ] = "DEEPSEEK_API_KEY",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """The catalogue: names, aliases, prices now and when they change, and what is served."""
+    from agentkit.cli.options import Options
+    from agentkit.cli.settings import settle
+    from agentkit.models.catalogue import Catalogue
+
+    catalogue = Catalogue.load(settle(Options()).models)
+    now = datetime.now(UTC)
+    rows = [_row(catalogue, facts, now) for facts in catalogue]
+    served, problem = _served(base_url, api_key_env)
+    if json:
+        print(jsonlib.dumps({"models": rows, "served": served, "problem": problem}, indent=1))
+        return
+    _tell(rows)
+    _tell_served(served, problem, catalogue)
+
+
+def _row(catalogue: Catalogue, facts: ModelFacts, now: datetime) -> dict[str, Any]:
+    price = catalogue.price(facts.name, now)
+    change = catalogue.next_change(facts.name, now)
+    then = catalogue.price(facts.name, change) if change else None
+    return {
+        "name": facts.name,
+        "aliases": list(facts.aliases),
+        "context": facts.context,
+        "served": facts.served,
+        "retired": facts.retired.isoformat() if facts.retired else None,
+        "successor": facts.successor,
+        "price": _price(price),
+        "peak": bool(price and price.peak),
+        "changes": change.isoformat() if change else None,
+        "then": _price(then),
+        "source": facts.source,
+    }
+
+
+def _price(price: Any) -> dict[str, float] | None:
+    return {"hit": price.hit, "miss": price.miss, "output": price.output} if price else None
+
+
+def _tell(rows: list[dict[str, Any]]) -> None:
+    from agentkit.cli import text
+
+    print("US dollars per million tokens: input from the cache, other input, output")
+    for row in rows:
+        names = ", ".join([row["name"], *row["aliases"]])
+        print(text.for_stream(f"\n{names}"))
+        if row["retired"]:
+            print(f"  retired {row['retired'][:10]}; use {row['successor']}")
+            continue
+        now = _money(row["price"])
+        peak = " (peak hours)" if row["peak"] else ""
+        print(f"  now {now}{peak}, window {text.tokens(row['context'])} tokens")
+        if row["changes"]:
+            print(f"  from {row['changes'][:16].replace('T', ' ')} UTC {_money(row['then'])}")
+
+
+def _money(price: dict[str, float] | None) -> str:
+    if price is None:
+        return "price unknown"
+    return f"${price['hit']:g} / ${price['miss']:g} / ${price['output']:g}"
+
+
+def _served(base_url: str, variable: str) -> tuple[list[str] | None, str]:
+    """What the provider says it serves; None with a reason where it was not asked or is mute."""
+    from agentkit.errors import AgentkitError
+
+    url = base_url or os.environ.get("AGENTKIT_BASE_URL", "")
+    key = os.environ.get(variable, "")
+    if not url and not key:
+        return None, f"not asked: {variable} is not set"
+    try:
+        return ask_served(url, key), ""
+    except AgentkitError as error:
+        return None, str(error)
+
+
+def ask_served(url: str, key: str) -> list[str]:
+    """Ask an endpoint for the names that it serves.
+
+    Raises:
+        ModelError: it does not say, or not in time.
+    """
+    import anyio
+
+    from agentkit.errors import Unreachable
+
+    try:
+        return anyio.run(_ask, url, key)
+    except TimeoutError:
+        raise Unreachable(
+            f"{url or 'api.deepseek.com'} gave no answer within {WAIT:g} s",
+            hint="Check the network and the base URL",
+        ) from None
+
+
+async def _ask(url: str, key: str) -> list[str]:
+    import anyio
+
+    from agentkit.models.endpoint import connect
+
+    endpoint = connect(url, key)
+    try:
+        with anyio.fail_after(WAIT):
+            return await endpoint.models()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await endpoint.aclose()
+
+
+def _tell_served(served: list[str] | None, problem: str, catalogue: Catalogue) -> None:
+    from agentkit.cli import text
+
+    if served is None:
+        print(f"\nwhat the provider serves: {text.clean(problem)}")
+        return
+    print("\nthe provider says it serves:")
+    for name in served:
+        known = "" if catalogue.model(name).known else " (not in the catalogue: price unknown)"
+        print(f"  {text.clean(name)}{known}")

@@ -1,0 +1,109 @@
+"""``agentkit sessions``: list, show, export, delete."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from typing import Annotated
+
+import typer
+
+from agentkit.cli.app import new_app
+from agentkit.errors import UsageError
+
+sessions = new_app(help="List, show, export and delete sessions.", no_args_is_help=True)
+
+Home = Annotated[
+    str, typer.Option("--home", metavar="DIR", help="Where sessions live.", show_default=False)
+]
+SessionId = Annotated[str, typer.Argument(help="The session's id, or the start of it.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@sessions.command("list")
+def list_sessions(
+    home: Home = "",
+    json: JsonFlag = False,
+    all_: Annotated[bool, typer.Option("--all", help="All, not only the last 20.")] = False,
+) -> None:
+    """The sessions, the last used first."""
+    from agentkit.cli import text
+    from agentkit.cli.build import open_store
+
+    infos = open_store(home).sessions()
+    if json:
+        rows = [{name: getattr(info, name) for name in info.__slots__} for info in infos]
+        print(jsonlib.dumps(rows, indent=1))
+        return
+    if not infos:
+        print("no sessions yet")
+    for info in infos if all_ else infos[:20]:
+        when = info.updated[:16].replace("T", " ")
+        facts = f"{info.id}  {when}  {info.status:9}  {text.dollars(info.cost_usd)}"
+        print(text.for_stream(f"{facts}  {text.clip(text.clean(info.title), 60)}"))
+    if not all_ and len(infos) > 20:
+        print(f"and {len(infos) - 20} older ones: --all shows them")
+
+
+@sessions.command("show")
+def show(session: SessionId, home: Home = "", json: JsonFlag = False) -> None:
+    """The story of a session: task, plan, turns with their calls, checks, costs."""
+    from agentkit.cli.build import open_store
+    from agentkit.cli.show import as_json, told
+    from agentkit.cli.views import Plain
+    from agentkit.log import read
+
+    store = open_store(home)
+    session_id = store.find(session)
+    events = read(store, session_id)
+    if json:
+        print(jsonlib.dumps(as_json(session_id, events), indent=1))
+    else:
+        Plain().lines(told(session_id, events, home))
+
+
+@sessions.command("export")
+def export(
+    session: SessionId,
+    home: Home = "",
+    format_: Annotated[
+        str, typer.Option("--format", metavar="jsonl", help="jsonl: the stored events, one a line.")
+    ] = "jsonl",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="[default: standard output]")
+    ] = "",
+) -> None:
+    """Write a session's events as they are stored."""
+    from agentkit.cli.build import open_store
+
+    if format_ != "jsonl":
+        raise UsageError(f"there is no export format {format_!r}", hint="Choose jsonl")
+    store = open_store(home)
+    lines = [row.data for row in store.read(store.find(session))]
+    data = ("\n".join(lines) + "\n").encode()
+    if output:
+        _write(output, data)
+    else:
+        sys.stdout.buffer.write(data)
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+@sessions.command("delete")
+def delete(session: SessionId, home: Home = "") -> None:
+    """Delete a session: its log, and the copy of the workspace if it has one."""
+    import shutil
+
+    from agentkit.cli.build import open_store, session_home
+
+    store = open_store(home)
+    session_id = store.find(session)
+    store.delete(session_id)
+    shutil.rmtree(session_home(store, session_id), ignore_errors=True)
+    print(f"deleted {session_id}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from anyio import to_thread
+
 from agentkit.errors import ToolError
 from agentkit.sandbox import Sandbox
 from agentkit.tool import ToolContext, ToolResult
@@ -65,10 +67,9 @@ class FileEdit:
             raise ToolError("old_str is empty. Use insert to add lines, create to write a file")
         places = occurrences(document.text, old)
         if not places:
-            raise ToolError(
-                f"old_str does not occur in {self._path}; nothing was changed. "
-                + explain_missing(document.text, old)
-            )
+            # Seconds in a large file, and other sessions share this event loop.
+            why = await to_thread.run_sync(explain_missing, document.text, old)
+            raise ToolError(f"old_str does not occur in {self._path}; nothing was changed. {why}")
         if len(places) > 1:
             raise ToolError(_ambiguous(self._path, document.text, places))
         if old == new:

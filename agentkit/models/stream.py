@@ -20,6 +20,16 @@ _UNFINISHED = ("insufficient_system_resource", "aborted")
 """Finish reasons that mean: the provider gave up, ask again (api-docs, 2026-11)."""
 
 
+def _parse(payload: str) -> dict[str, Any]:
+    """JSON at twice the speed of ``json``, by what comes with pydantic anyway."""
+    from pydantic_core import from_json
+
+    try:
+        return from_json(payload)
+    except ValueError:  # it refuses lone surrogates, which json reads
+        return json.loads(payload)
+
+
 class Events:
     """Splits a ``text/event-stream`` into the payloads of its ``data`` lines.
 
@@ -77,7 +87,7 @@ class Assembler:
             self.done = True
             return shown
         try:
-            event: dict[str, Any] = json.loads(payload)
+            event = _parse(payload)
             if event.get("error"):
                 raise _inside(event["error"], payload)
             self._facts(event)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import anyio
@@ -57,6 +58,7 @@ class Endpoint:
         stream: bool,
         on_delta: DeltaCallback | None = None,
         idle_timeout: float = 300.0,
+        path: str = "/chat/completions",
     ) -> Answer:
         """Send a body as it is and give the whole answer, or raise; nothing is tried twice.
 
@@ -64,17 +66,19 @@ class Endpoint:
             body: as ``wire.body`` makes it; its tail must say the same about ``stream``.
             on_delta: shown pieces, joined per read; only with ``stream``.
             idle_timeout: seconds without a byte; keep-alives count as a sign of life.
+            path: under the base URL; ``/beta/…`` is looked up beside DeepSeek's ``/v1``.
 
         Raises:
             ModelError: one of its kinds, see ``agentkit.errors``.
         """
-        response = await self._post(body, idle_timeout, stream=stream)
+        response = await self._post(path, body, idle_timeout, stream=stream)
         if not stream:
             return self._whole(response.content, response.headers)
         try:
             # Small servers do not stream, whatever they are asked for.
             if "json" in response.headers.get("content-type", ""):
-                return self._whole(await response.aread(), response.headers)
+                with self._in_mid_answer(idle_timeout, faults.request_id(response.headers)):
+                    return self._whole(await response.aread(), response.headers)
             return await self._read(response, on_delta, idle_timeout)
         finally:
             with anyio.CancelScope(shield=True):
@@ -103,12 +107,14 @@ class Endpoint:
         """Leave the shared client of this event loop; the last one out closes it."""
         await _client.release(self.base_url, self._api_key, self)
 
-    async def _post(self, body: bytes, idle: float, *, stream: bool) -> Any:
+    async def _post(self, path: str, body: bytes, idle: float, *, stream: bool) -> Any:
         import httpx2
 
+        if path.startswith("/beta/"):
+            path = self.base_url.removesuffix("/v1") + path
         async with self._translated(_model_in(body)) as client:
             return await client.post(
-                "/chat/completions",
+                path,
                 cast_to=httpx2.Response,
                 content=body,
                 options={"headers": _JSON, "timeout": _client.timeout(idle)},
@@ -138,38 +144,51 @@ class Endpoint:
         return assembler.answer()
 
     async def _read(self, response: Any, on_delta: DeltaCallback | None, idle: float) -> Answer:
-        import httpx2
-
         request_id = faults.request_id(response.headers)
         events, assembler = Events(), Assembler(request_id)
-        packed = "content-encoding" in response.headers  # although we ask for none
-        chunks = response.aiter_bytes() if packed else response.aiter_raw()
         try:
-            with anyio.fail_after(_SILENCE) as scope:
-                asked = anyio.current_time()
-                async for chunk in chunks:
-                    waited = anyio.current_time() - asked
-                    if assembler.done:  # read on: only at its end is the connection free again
-                        continue
-                    deltas = self._named(_deltas, events, assembler, chunk)
-                    if deltas and on_delta:
-                        _show(deltas, on_delta)
-                    rest = _FAREWELL if assembler.done else _SILENCE
-                    if deltas or assembler.done:
-                        scope.deadline = anyio.current_time() + rest
-                    if deltas and not assembler.done and waited > _CAUGHT_UP:
-                        await anyio.sleep(_PAUSE)
-                    asked = anyio.current_time()
-        except (TimeoutError, httpx2.TimeoutException) as error:
-            if not assembler.done:
-                raise self._stalled(idle, request_id) from error
-        except httpx2.TransportError as error:
-            if assembler.done:
-                return assembler.answer()
-            what = f"the connection broke in mid-answer ({type(error).__name__})"
-            raise StreamCut(what, request_id=request_id) from error
+            with self._in_mid_answer(idle, request_id):
+                await self._follow(response, events, assembler, on_delta)
+        except (Stalled, StreamCut):
+            if not assembler.done:  # after the terminator nothing is missing
+                raise
         self._named(_deltas, events, assembler, b"\n")  # a last line without its end
         return assembler.answer()
+
+    async def _follow(
+        self, response: Any, events: Events, assembler: Assembler, on_delta: DeltaCallback | None
+    ) -> None:
+        """Read a stream to its end: only there is the connection free again."""
+        packed = "content-encoding" in response.headers  # although we ask for none
+        chunks = response.aiter_bytes() if packed else response.aiter_raw()
+        with anyio.fail_after(_SILENCE) as scope:
+            asked = anyio.current_time()
+            async for chunk in chunks:
+                if assembler.done:
+                    continue
+                waited = anyio.current_time() - asked
+                deltas = self._named(_deltas, events, assembler, chunk)
+                if deltas and on_delta:
+                    _show(deltas, on_delta)
+                if deltas or assembler.done:
+                    rest = _FAREWELL if assembler.done else _SILENCE
+                    scope.deadline = anyio.current_time() + rest
+                if deltas and not assembler.done and waited > _CAUGHT_UP:
+                    await anyio.sleep(_PAUSE)
+                asked = anyio.current_time()
+
+    @contextmanager
+    def _in_mid_answer(self, idle: float, request_id: str) -> Generator[None, None, None]:
+        """What the transport raises after the answer began, as our errors."""
+        import httpx2
+
+        try:
+            yield
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            raise self._stalled(idle, request_id) from error
+        except httpx2.TransportError as error:
+            what = f"the connection broke in mid-answer ({type(error).__name__})"
+            raise StreamCut(what, request_id=request_id) from error
 
     @asynccontextmanager
     async def _translated(self, model: str = "") -> AsyncGenerator[Any, None]:
@@ -190,7 +209,7 @@ class Endpoint:
             raise self._unreachable(cause) from None
         except openai.APIConnectionError as error:
             cause = f"{type(error.__cause__).__name__}: {error.__cause__}"
-            if "without sending complete" in cause:
+            if re.search("without sending complete|not completed", cause):  # httpx2, aiohttp
                 raise StreamCut("the connection broke in mid-answer") from None
             raise self._unreachable(cause) from None
 

@@ -188,7 +188,7 @@ def completion(data: bytes, request_id: str = "") -> Answer:
     return _answer(
         choice.get("finish_reason") or "",
         Answer(
-            content=message.get("content") or "",
+            content=message.get("content") or choice.get("text") or "",  # text: fill-in-the-middle
             reasoning=message.get("reasoning_content") or message.get("reasoning") or "",
             calls=tuple(calls),
             usage=usage_of(body["usage"]) if body.get("usage") else Usage(reported=False),

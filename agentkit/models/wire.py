@@ -84,7 +84,12 @@ def tool_result(call_id: str, text: str) -> bytes:
 
 
 def tail(
-    *, max_tokens: int, stream: bool, dialect: Dialect, limit_field: str = "max_tokens"
+    *,
+    max_tokens: int,
+    stream: bool,
+    dialect: Dialect,
+    limit_field: str = "max_tokens",
+    extra: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The end of a body: what the model does not see.
 
@@ -92,12 +97,15 @@ def tail(
         max_tokens: limit of the answer, reasoning included.
         limit_field: ``max_completion_tokens`` for OpenAI's own reasoning models; DeepSeek ignores
             a field of that name silently (deepseek-recipe 0.2.0, 2026-10).
+        extra: further fields, for single questions only: ``response_format`` for one does reach
+            the prompt, and would break a lane's prefix.
     """
     if dialect == "deepseek":
         limit_field = "max_tokens"
     fields: dict[str, Any] = {limit_field: max_tokens, "stream": stream}
     if stream:  # without "stream" DeepSeek answers 400 to stream_options
         fields["stream_options"] = {"include_usage": True}
+    fields |= extra or {}
     return b"]," + encode(fields)[1:]
 
 

@@ -59,7 +59,7 @@ def tables(value: object) -> list[dict[str, Any]]:
 
 def refusal(request: Mapping[str, Any]) -> HttpFault | None:
     """Why the provider would refuse the request, None where it would not."""
-    for check in (_model, _thinking, _limits, _tools, _messages, _reasoning):
+    for check in (_model, _thinking, _limits, _tools, _messages, _reasoning, _modes):
         problem = check(request)
         if problem:
             unreadable = problem.startswith("unknown variant")  # 422, seen live (2026-10)
@@ -210,4 +210,18 @@ def _reasoning(request: Mapping[str, Any]) -> str:
         answers = message.get("role") == "assistant" and not message.get("prefix")
         if answers and not isinstance(message.get("reasoning_content"), str):
             return REASONING
+    return ""
+
+
+def _modes(request: Mapping[str, Any]) -> str:
+    """JSON output and prefix completion (deepseek.md §2.8 and §7)."""
+    messages = tables(request.get("messages"))
+    wants_json = table(request.get("response_format")).get("type") == "json_object"
+    if wants_json and not any("json" in str(each.get("content")).lower() for each in messages):
+        return (
+            "Prompt must contain the word 'json' in some form to use 'response_format' of type"
+            " 'json_object'."
+        )
+    if messages[-1].get("prefix") and request.get("tools"):
+        return "Function call should not be used with prefix"
     return ""

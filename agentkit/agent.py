@@ -16,6 +16,7 @@ from agentkit.hooks import Approval, Hooks
 from agentkit.ladder import Ladder, Rung
 from agentkit.limits import Budget, Limits
 from agentkit.models import wire
+from agentkit.recall import recall_tool
 from agentkit.run import Briefing, Run
 from agentkit.session import Result, Session, new_id
 from agentkit.structured import Structured
@@ -141,13 +142,16 @@ class Agent:
             tools=self._tools,
             hooks=self.hooks,
             approval=self.approval,
-            endpoint=self._connect(state.lanes["main"].rung if state.lanes else self.rung),
+            endpoint=self._connect(state.lane().rung if state.lanes else self.rung),
             catalogue=self.catalogue or Catalogue.load(),
             retry=self.retry or RetryPolicy(),
             provider=self.sandbox,
             progress=self.progress,
             parse_output=self._structured.parse if self._structured else None,
+            lane_name=state.current,
         )
+        if state.current != "main":
+            run.tools = {**run.tools, "recall": recall_tool(log)}
         if state.session is None:
             run.append(
                 SessionStarted(

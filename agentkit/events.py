@@ -102,6 +102,10 @@ class ModelRequested(Event):
     prefix: str
     """Running SHA-256 of head and fragments, shortened."""
     max_tokens: int = 0
+    trailing: str = ""
+    """A user text behind the history, for this one request only."""
+    upto: int | None = None
+    """Bytes of the history that are sent, None for all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +155,30 @@ class ModelFailed(Event):
     status: int | None = None
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAdvised(Event):
+    """An answer to a request beside the history; it enters no lane by itself."""
+
+    type: ClassVar[str] = "model.advised"
+    content: str = ""
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    priced: bool = True
+    served_model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded(Event):
+    """The lane was full; a summary of it opens another."""
+
+    type: ClassVar[str] = "folded"
+    to: str
+    """The new lane."""
+    summary: str
+    events: int
+    """The last event that was folded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +342,8 @@ ALL: tuple[type[Event], ...] = (
     ModelDelta,
     ModelResponded,
     ModelFailed,
+    ModelAdvised,
+    Folded,
     ToolStarted,
     ToolOutput,
     ToolFinished,

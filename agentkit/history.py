@@ -17,7 +17,7 @@ from agentkit.models import wire
 class Lane:
     """The history of one lane on one rung."""
 
-    __slots__ = ("_buffer", "_hash", "fragments", "rung")
+    __slots__ = ("_buffer", "_hash", "fragments", "rung", "turns")
 
     def __init__(self, opened: LaneOpened) -> None:
         self.rung = Rung(**opened.rung)
@@ -27,11 +27,15 @@ class Lane:
         self._hash = hashlib.sha256(self._buffer)
         self.fragments = 0
         """Messages after the system message."""
+        self.turns: list[int] = []
+        """Size in bytes before each answer: where a shorter history may end."""
 
     def append(self, event: Event) -> None:
         """Take in an event; those that the model does not see change nothing."""
         fragment = project(event, self.rung.speaks)
         if fragment is not None:
+            if isinstance(event, ModelResponded):
+                self.turns.append(self.size)
             self._hash.update(fragment)
             self._buffer += b"," + fragment
             self.fragments += 1
@@ -50,10 +54,18 @@ class Lane:
         """Identity of everything a request of now would start with."""
         return self._hash.copy().hexdigest()[:16]
 
-    def body(self, *, max_tokens: int, stream: bool) -> bytes:
-        """The next request's body: one copy of the buffer, nothing encoded again."""
+    def body(
+        self, *, max_tokens: int, stream: bool, trailing: str = "", upto: int | None = None
+    ) -> bytes:
+        """The next request's body: one copy of the buffer, nothing encoded again.
+
+        Args:
+            trailing: a user text behind the history, which does not become part of it.
+            upto: send only so many bytes of the history, one of ``turns``.
+        """
         tail = wire.tail(max_tokens=max_tokens, stream=stream, dialect=self.rung.speaks)
-        return b"".join((self._buffer, tail))
+        extra = b"," + wire.user(trailing) if trailing else b""
+        return b"".join((memoryview(self._buffer)[:upto], extra, tail))
 
 
 def project(event: Event, dialect: Dialect) -> bytes | None:

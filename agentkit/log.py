@@ -82,6 +82,11 @@ class EventLog:
                     for event in batch:
                         self._publish(event)
 
+    async def events(self) -> list[Event]:
+        """All events so far, in order, those not yet committed too."""
+        stored = await to_thread.run_sync(read, self._store, self.session_id)
+        return [*stored, *self._pending]
+
     @contextmanager
     def watch(self) -> Generator[Watch]:
         """All events from now on, in order."""

@@ -15,8 +15,9 @@ import anyio
 
 from agentkit.checks import explain, run_checks
 from agentkit.dispatch import dispatch
-from agentkit.errors import LimitReached, TaskFailed, ToolError, UnusableAnswer
+from agentkit.errors import ContextOverflow, LimitReached, TaskFailed, ToolError, UnusableAnswer
 from agentkit.events import ModelResponded, Steered, ToolFinished
+from agentkit.fold import fold, is_full
 from agentkit.models.leaks import leaked_markup
 from agentkit.request import ask
 
@@ -58,7 +59,7 @@ async def _turns(run: Run) -> Outcome:
     patience = _Patience()
     while True:
         await _take_in(run)
-        answer = await ask(run)
+        answer = await _ask_folding(run)
         if run.hooks.after_model is not None:
             await run.hooks.after_model(answer)
         if answer.calls:
@@ -70,6 +71,17 @@ async def _turns(run: Run) -> Outcome:
         if outcome is not None:
             return outcome
         patience.check(run)
+
+
+async def _ask_folding(run: Run) -> ModelResponded:
+    """Ask; where the history fills the window, fold it first."""
+    if is_full(run):
+        await fold(run)
+    try:
+        return await ask(run)
+    except ContextOverflow:  # the provider counts, we estimate
+        await fold(run)
+    return await ask(run)
 
 
 async def _take_in(run: Run) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from agentkit.errors import LimitReached, ModelError, UnusableAnswer
-from agentkit.events import ModelDelta, ModelFailed, ModelRequested, ModelResponded
+from agentkit.events import ModelAdvised, ModelDelta, ModelFailed, ModelRequested, ModelResponded
 from agentkit.models.types import Answer, Delta, DeltaCallback
 
 if TYPE_CHECKING:
@@ -53,7 +53,33 @@ async def ask(run: Run) -> ModelResponded:
     )
 
 
-async def _with_retries(run: Run, max_tokens: int) -> Answer:
+async def ask_aside(
+    run: Run, text: str, max_tokens: int, *, upto: int | None = None
+) -> ModelAdvised:
+    """Ask one thing behind the history; neither question nor answer enters it.
+
+    Args:
+        upto: ask behind so many bytes of the history only.
+
+    Raises:
+        LimitReached, ModelError: as ``ask``.
+    """
+    answer = await _with_retries(run, max_tokens, trailing=text, upto=upto)
+    price = run.catalogue.price(run.lane.rung.model, datetime.now(UTC))
+    return run.append(
+        ModelAdvised(
+            content=answer.content,
+            usage=answer.usage,
+            cost_usd=_cost(run, answer),
+            priced=price is not None and answer.usage.reported,
+            served_model=answer.served_model,
+        )
+    )
+
+
+async def _with_retries(
+    run: Run, max_tokens: int, *, trailing: str = "", upto: int | None = None
+) -> Answer:
     waited = 0.0
     attempt = 0
     stream = run.watched  # nobody watches: one JSON body costs a hundredth of the CPU
@@ -61,8 +87,19 @@ async def _with_retries(run: Run, max_tokens: int) -> Answer:
         attempt += 1
         run.budget.check()
         affordable = _affordable(run, max_tokens)
-        body = run.lane.body(max_tokens=affordable, stream=stream)
-        _log_request(run, attempt, len(body), affordable)
+        body = run.lane.body(max_tokens=affordable, stream=stream, trailing=trailing, upto=upto)
+        _note_limits(run)
+        run.append(
+            ModelRequested(
+                model=run.lane.rung.model,
+                attempt=attempt,
+                size=len(body),
+                prefix=run.lane.prefix,
+                max_tokens=affordable,
+                trailing=trailing,
+                upto=upto,
+            )
+        )
         await run.log.commit()
         try:
             return await run.endpoint.ask(
@@ -85,18 +122,21 @@ _JITTER = random.Random()
 
 
 def _affordable(run: Run, max_tokens: int) -> int:
-    """The answer's limit, lowered to what the money left can pay in the worst case.
+    """The answer's limit, lowered to what the window has room for and the money left can pay.
 
     Raises:
         LimitReached: not even a short answer can be paid.
     """
-    allowed = run.budget.limits.cost_usd
     rung, now = run.lane.rung, datetime.now(UTC)
+    facts = run.catalogue.model(rung.model)
+    prompt = run.state.prompt_tokens(run.lane_name)
+    if facts.known:  # DeepSeek answers 400 to prompt + limit beyond the window (recipe 0.2.0)
+        max_tokens = min(max_tokens, max(SHORTEST, facts.context - int(prompt * 1.05)))
+    allowed = run.budget.limits.cost_usd
     price = run.catalogue.price(rung.model, now)
     if allowed is None or price is None or not price.output:
         return max_tokens
     cached = run.state.last_usage.get(run.lane_name)
-    prompt = run.state.prompt_tokens(run.lane_name)
     reading = run.catalogue.worst_case(
         rung.model, now, prompt, 0, min(prompt, cached.prompt_tokens) if cached else 0
     )
@@ -133,18 +173,9 @@ def _log_cut(run: Run, answer: Answer, max_tokens: int) -> int:
     return larger
 
 
-def _log_request(run: Run, attempt: int, size: int, max_tokens: int) -> None:
+def _note_limits(run: Run) -> None:
     for limit, used, allowed in run.budget.near():
         run.limit_near(limit, used, allowed)
-    run.append(
-        ModelRequested(
-            model=run.lane.rung.model,
-            attempt=attempt,
-            size=size,
-            prefix=run.lane.prefix,
-            max_tokens=max_tokens,
-        )
-    )
 
 
 def _log_failure(run: Run, error: ModelError, attempt: int, wait: float | None) -> None:

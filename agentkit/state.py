@@ -14,6 +14,7 @@ from agentkit.events import (
     Fact,
     JsonObject,
     LaneOpened,
+    ModelAdvised,
     ModelFailed,
     ModelResponded,
     PlanUpdated,
@@ -34,6 +35,9 @@ class State:
     """Everything derived from the log. Only ``apply`` changes it."""
 
     lanes: dict[str, Lane] = field(default_factory=dict[str, Lane])
+    opened: dict[str, LaneOpened] = field(default_factory=dict[str, LaneOpened])
+    current: str = "main"
+    """The lane on which work goes on: the one opened last."""
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
     priced: bool = True
@@ -61,14 +65,19 @@ class State:
     """Per lane, the usage of its last answer: the measured length of its history."""
     size_then: dict[str, int] = field(default_factory=dict[str, int])
     """Per lane, its size in bytes just after that answer entered."""
+    _estimated: tuple[str, int, int] = ("", 0, 0)
+    """The last estimate: lane, its size then, tokens."""
 
-    def lane(self, name: str = "main") -> Lane:
-        return self.lanes[name]
+    def lane(self, name: str = "") -> Lane:
+        """The named lane, or the current one."""
+        return self.lanes[name or self.current]
 
     def apply(self, event: Event) -> None:  # noqa: C901, PLR0912 - one flat case per kind of event
         """Take in one event."""
         if isinstance(event, LaneOpened):
             self.lanes[event.lane] = Lane(event)
+            self.opened[event.lane] = event
+            self.current = event.lane
         elif event.lane in self.lanes:
             self.lanes[event.lane].append(event)
         match event:
@@ -79,7 +88,7 @@ class State:
                 self.stale.update(self.checks)
             case ModelResponded():
                 self._answered(event)
-            case ModelFailed():
+            case ModelFailed() | ModelAdvised():
                 self._spend(event.usage, event.cost_usd)
             case ToolStarted():
                 self.started[event.call_id] = event
@@ -126,11 +135,14 @@ class State:
 
         What the provider counted last, and an estimate of what came since.
         """
-        counted = self.last_usage.get(lane)
-        if counted is None or not counted.prompt_tokens:
-            return estimate_tokens(self.lanes[lane].since(0))
-        fresh = self.lanes[lane].since(self.size_then[lane])
-        return counted.prompt_tokens + counted.completion_tokens + estimate_tokens(fresh)
+        size = self.lanes[lane].size
+        if self._estimated[:2] != (lane, size):
+            counted = self.last_usage.get(lane, Usage())
+            start = self.size_then[lane] if counted.prompt_tokens else 0
+            fresh = estimate_tokens(self.lanes[lane].since(start))
+            tokens = counted.prompt_tokens + counted.completion_tokens + fresh
+            self._estimated = (lane, size, tokens)
+        return self._estimated[2]
 
 
 def replay(events: list[Event]) -> State:

@@ -28,7 +28,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 def main() -> int:
     """Measure, print, and exit 1 where a budget is exceeded."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -154,12 +154,14 @@ class PipeChannel:
     """The three pipes of a process on this machine."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin and process.stdout and process.stderr
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise ValueError("the process was started without its three pipes")
         self._process = process
         self._in = process.stdin.fileno()
         self._open = {process.stdout.fileno(): STDOUT, process.stderr.fileno(): STDERR}
         # A selector is itself readable when one of its files is: two pipes, one wait.
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.EpollSelector()
+        self._descriptor = self._selector.fileno()
         for fd in (self._in, *self._open):
             os.set_blocking(fd, False)
         for fd in self._open:
@@ -187,7 +189,7 @@ class PipeChannel:
             ready = self._selector.select(0)
             if not ready:
                 try:
-                    await anyio.wait_readable(self._selector.fileno())  # pyright: ignore
+                    await anyio.wait_readable(self._descriptor)
                 except (OSError, ValueError, anyio.ClosedResourceError) as error:
                     raise ChannelClosed(str(error)) from error
                 continue
@@ -207,7 +209,7 @@ class PipeChannel:
         if self._closed:
             return
         self._closed = True
-        anyio.notify_closing(self._selector.fileno())  # pyright: ignore
+        anyio.notify_closing(self._descriptor)
         anyio.notify_closing(self._in)
         self._selector.close()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):

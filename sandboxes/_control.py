@@ -12,6 +12,7 @@ from agentkit.errors import SandboxGone
 from agentkit.sandboxes._channel import STDOUT, Channel, ChannelClosed
 from agentkit.sandboxes._records import Record, Scanner, new_nonce
 from agentkit.sandboxes._scripts import CONTROL, quote
+from agentkit.sandboxes._shield import shielded
 
 __all__ = ["Control", "Host", "Target"]
 
@@ -77,23 +78,25 @@ class Control:
         The call cannot be cancelled in the middle, as half a reply would be taken for the next
         one; it is bounded by ``limit`` seconds instead.
         """
-        with anyio.CancelScope(shield=True):
-            async with self._lock:
-                try:
-                    return await self._ask(body, limit)
-                except ChannelClosed:
-                    await self._drop()
-                    await self._host.revive()
-                try:
-                    return await self._ask(body, limit)
-                except ChannelClosed as error:
-                    await self._drop()
-                    await self._host.revive()
-                    raise SandboxGone(
-                        "the sandbox's control shell cannot be started",
-                        tried=f"twice ({error})",
-                        hint="Open a new sandbox",
-                    ) from error
+        return await shielded(lambda: self._request(body, limit))
+
+    async def _request(self, body: str, limit: float) -> tuple[int, bytes]:
+        async with self._lock:
+            try:
+                return await self._ask(body, limit)
+            except ChannelClosed:
+                await self._drop()
+                await self._host.revive()
+            try:
+                return await self._ask(body, limit)
+            except ChannelClosed as error:
+                await self._drop()
+                await self._host.revive()
+                raise SandboxGone(
+                    "the sandbox's control shell cannot be started",
+                    tried=f"twice ({error})",
+                    hint="Open a new sandbox",
+                ) from error
 
     async def count(self, body: str) -> int:
         """Run our own shell code that prints a number."""
@@ -105,6 +108,14 @@ class Control:
         """Remember a kernel session as ours, for the sandbox's end."""
         self._sessions.add(supervisor)
         await self.request(f'_sids="$_sids{supervisor} "')
+
+    async def full(self) -> bool:
+        """Whether hardly another process can be started in the sandbox."""
+        return bool(await self.count("_full"))
+
+    async def reap(self, sandbox_id: str) -> None:
+        """End everything that commands of this sandbox have started."""
+        await self.request(f"_reap {sandbox_id}.")
 
     async def oom_happened(self) -> bool:
         """Whether the kernel killed for memory since this was last asked."""

@@ -14,6 +14,7 @@ from agentkit.sandboxes._engine import Engine
 from agentkit.sandboxes._environment import QUIET
 from agentkit.sandboxes._owner import LABEL, OWNER, SESSION, owner_now, remove
 from agentkit.sandboxes._scripts import PID1
+from agentkit.sandboxes._shield import shielded
 
 if TYPE_CHECKING:
     from agentkit.sandboxes.docker import Docker
@@ -75,14 +76,16 @@ async def create_container(
         made = engine.api.create_container(image, host_config=host, **config)
         return str(made["Id"])
 
-    with anyio.CancelScope(shield=True):
+    async def create_and_start() -> str:
         container = await engine.call(create)
         try:
             await engine.call(lambda: engine.api.start(container), container=container)
         except SandboxError as error:
             await remove(engine, container)
             raise _start_error(error, image) from error
-    return container
+        return container
+
+    return await shielded(create_and_start)
 
 
 def _config(provider: Docker, workspace: Path, user: str) -> dict[str, Any]:
@@ -120,10 +123,11 @@ async def _mount_user(engine: Engine, workspace: Path) -> str:
     A root caller (sudo, CI) works on folders of other users; root without capabilities could not
     even write there. A rootless engine maps the container's root to the caller already.
     """
-    facts = workspace.stat()
+    facts = await anyio.to_thread.run_sync(workspace.stat)
     if os.getuid() != 0:
         info = await engine.call(engine.api.info)
-        if any("rootless" in str(option) for option in info.get("SecurityOptions") or []):
+        options: list[object] = info.get("SecurityOptions") or []
+        if any("rootless" in str(option) for option in options):
             return "0:0"
         return f"{os.getuid()}:{os.getgid()}"
     return f"{facts.st_uid}:{facts.st_gid}"
@@ -132,7 +136,8 @@ async def _mount_user(engine: Engine, workspace: Path) -> str:
 async def _environment(engine: Engine, image: str, provider: Docker, user: str) -> dict[str, str]:
     """Quiet variables that the image does not set itself, then the caller's."""
     facts = await engine.call(lambda: engine.api.inspect_image(image))
-    own = {item.partition("=")[0] for item in facts["Config"].get("Env") or []}
+    items: list[str] = facts["Config"].get("Env") or []
+    own = {item.partition("=")[0] for item in items}
     quiet = QUIET | {
         # Git refuses a mounted repository of another owner.
         "GIT_CONFIG_COUNT": "1",
@@ -161,7 +166,7 @@ def _start_error(error: SandboxError, image: str) -> SandboxError:
         )
     if "bind source path" in text:
         return WorkspaceError(
-            "the engine cannot see the workspace: it runs on another machine or in another one's view",
+            "the engine cannot see the workspace: it runs on another machine, or sees other files",
             tried=text,
             hint="Use --workspace-mode copy",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +12,7 @@ import anyio
 
 from agentkit.errors import EngineUnavailable, ImageError, SandboxError, SandboxGone
 from agentkit.sandboxes._channel import Channel, SocketChannel
+from agentkit.sandboxes._shield import shielded
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -95,7 +96,7 @@ class Engine:
         return await anyio.to_thread.run_sync(guarded)
 
     @contextmanager
-    def errors(self, container: str = "") -> Iterator[None]:
+    def errors(self, container: str = "") -> Generator[None]:
         """Turn the docker package's errors into ours."""
         from docker.errors import APIError, DockerException
         from requests.exceptions import RequestException
@@ -135,9 +136,8 @@ class Engine:
             )
             return self.api.exec_start(made["Id"], tty=tty, socket=True), made["Id"]
 
-        with anyio.CancelScope(shield=True):
-            raw, exec_id = await self.call(start, container=container)
-            return SocketChannel(raw, tty=tty), exec_id
+        raw, exec_id = await shielded(lambda: self.call(start, container=container))
+        return SocketChannel(raw, tty=tty), exec_id
 
     async def state(self, container: str) -> dict[str, Any]:
         """The container's ``State`` as the engine tells it."""

@@ -15,7 +15,8 @@ from agentkit.sandboxes._scripts import quote
 __all__ = ["Files"]
 
 _INLINE = 48 << 10
-"""Up to here a file goes through the control shell (1-2 ms); beyond, through a process of its own."""
+"""Up to so many bytes a file goes through the control shell (1-2 ms); larger ones through a
+process of their own."""
 
 _REASONS = (
     ("No space left", "no-space"),
@@ -93,7 +94,8 @@ class Files:
     async def list_dir(self, path: str) -> list[str]:
         full = self.absolute(path)
         word = quote(full)
-        body = f'k=$(_kind {word}); echo "$k"; [ "$k" != directory ] || _list {quote(full.rstrip("/"))}'
+        bare = quote(full.rstrip("/"))
+        body = f'k=$(_kind {word}); echo "$k"; [ "$k" != directory ] || _list {bare}'
         _, reply = await self._control.request(body)
         kind, _, names = reply.partition(b"\n")
         if kind != b"directory":

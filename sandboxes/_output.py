@@ -28,6 +28,10 @@ class Keeper:
         if data and self._tail_room:
             self._add_tail(data)
 
+    def last(self) -> bytes:
+        """Some of the latest output."""
+        return self._tail[-1] if self._tail else bytes(self._head[-4096:])
+
     def result(self) -> Output:
         tail = b"".join(self._tail)
         # Whole pieces are dropped while data arrives; the exact cut is made once, here.

@@ -64,21 +64,25 @@ class State:
 
 def parse_state(payload: bytes) -> tuple[int, int, State]:
     """Return a record's exit status, the shell's process number, and its state."""
-    head, exports, functions, aliases, *_ = payload.split(b"\0")
-    status, _, cwd = head.partition(b"\n")
-    code, pid = status.split()
+    head, cwd, exports, functions, aliases, *_ = payload.split(b"\0")
+    code, pid = head.split()
     return int(code), int(pid), State(cwd.removesuffix(b"\n"), exports, functions, aliases)
 
 
-def epilogue(dialect: Dialect, nonce: str, *, split: bool) -> str:
-    """Report status, directory and state. Inline: a function could be unset by the user."""
-    err = (
-        f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce} >&{dialect.err};" if split else ""
-    )
+def epilogue(dialect: Dialect, nonce: str, *, stateful: bool) -> str:
+    """Report the end on both streams. Inline: a function could be unset by the user.
+
+    Status, directory and state go to C's own error stream, which no command holds, so that a
+    background job's output cannot run into them; output gets one record, in one write.
+    """
+    plain = f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce} >&{dialect.out}"
+    if not stateful:
+        facts = "\\command printf '\\036%s:%s %s\\0\\0\\0\\0\\0:%s\\036\\n'"
+        return f'{{ {facts} {nonce} "$?" "$$" {nonce} >&{dialect.err}; {plain}; }} 2>/dev/null\n'
     return (
-        f'{{ \\command printf \'\\036%s:%s %s\\n\' {nonce} "$?" "$$"; \\command pwd;'
-        f" \\command printf '\\0'; {dialect.dump}; {err}"
-        f" \\command printf ':%s\\036\\n' {nonce}; }} >&{dialect.out} 2>/dev/null\n"
+        f'{{ \\command printf \'\\036%s:%s %s\\0\' {nonce} "$?" "$$"; \\command pwd;'
+        f" \\command printf '\\0'; {dialect.dump}; \\command printf ':%s\\036\\n' {nonce};"
+        f" {plain}; }} >&{dialect.err} 2>/dev/null\n"
     )
 
 
@@ -91,7 +95,7 @@ def start_text(dialect: Dialect, state: State, removed: frozenset[bytes], nonce:
             lines.append("\\command eval " + quote(part.decode("utf-8", "surrogateescape")))
     if state.cwd:
         lines.append("\\command cd -- " + quote(state.cwd.decode("utf-8", "surrogateescape")))
-    lines.append(epilogue(dialect, nonce, split=False))
+    lines.append(epilogue(dialect, nonce, stateful=True))
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
@@ -106,6 +110,9 @@ def shell_body(dialect: Dialect, command: str, *, status: int, split: bool) -> s
     `command eval` keeps dash alive through a syntax error; `(exit N) ||` gives the command the
     `$?` of the one before it, and is exempt from `set -e`.
     """
+    if command.endswith("\\"):
+        # bash 5.2 dies of a text that ends so; a continued empty line means the same.
+        command += "\n"
     before = f"(exit {status}) || " if status else ""
     eval_ = f"\\command eval {quote(command)}"
     return f"{before}{eval_} </dev/null {_redirect(dialect, split)}"
@@ -137,4 +144,4 @@ def with_input(dialect: Dialect, body: str, size: int, ready: str, after: str) -
 
 
 def request_text(cookie: str, body: str, after: str) -> bytes:
-    return f"\\command export {cookie}; {body}\n{after}".encode("utf-8", "surrogateescape")
+    return f"\\command export AK_CMD={cookie}; {body}\n{after}".encode("utf-8", "surrogateescape")

@@ -51,7 +51,8 @@ c=sh
 [ "$1" = sh ] || { command -v bash >/dev/null 2>&1 && c='bash --norc --noprofile'; }
 exec 3>&2 2>/dev/null
 IFS= read -r k || exit 0
-printf '\036%s:S%s %s:%s\036\n' "$k" "$$" "${c%% *}" "$k"
+printf '\036%s:S%s %s:%s\036\n' "$k" "$$" "${c%% *}" "$k" >&3
+printf '\036%s::%s\036\n' "$k" "$k"
 while :; do
     ( exec $c 2>&3 3>&- )
     s=$?
@@ -76,6 +77,7 @@ done
 CONTROL = r"""
 LC_ALL=C
 _sids=' '
+_own=
 _mark() {
     m=
     while IFS= read -r e || [ -n "$e" ]; do
@@ -111,7 +113,10 @@ _scan() {
                 [ $n -gt 40 ] || { _mark "$p" "$M"; [ "$m" != other ] || { S="$S$p "; continue; }; }
             else
                 _mark "$p" "$M"
-                [ "$m" = mine ] || continue
+                # In a container of our own, an orphan without any cookie is this command's, too
+                # (env -i; busybox, which runs its tools without exec).
+                [ "$m" = mine ] || [ "$m$_own:$2" = "own:1" ] || continue
+                case $_sids' 1 ' in *" $4 "*) [ "$m" = mine ] || continue ;; esac
             fi ;;
         esac
         T="$T$p "
@@ -139,23 +144,36 @@ _kill() {
     kill -KILL "$2" 2>/dev/null
     _count
 }
+_ours() {
+    T= N=
+    for d in /proc/[0-9]*; do
+        p=${d#/proc/}
+        [ "$p" != $$ ] && _stat "$p" || continue
+        set -- "$1" $l
+        case $2 in Z|X) continue ;; esac
+        case $_sids in
+        *" $5 "*) ;;
+        *) _mark "$p" "$1"; [ "$m" = mine ] || continue ;;
+        esac
+        T="$T $p"
+        [ "$2" = T ] || N="$N $p"
+    done
+}
 _reap() {
     i=0
-    while [ $i -lt 10 ]; do
-        i=$((i + 1)) n=0
-        for d in /proc/[0-9]*; do
-            p=${d#/proc/}
-            [ "$p" != $$ ] && _stat "$p" || continue
-            set -- "$1" $l
-            [ "$2" != Z ] || continue
-            case $_sids in
-            *" $5 "*) ;;
-            *) _mark "$p" "$1"; [ "$m" = mine ] || continue ;;
-            esac
-            kill -KILL "$p" 2>/dev/null && n=$((n + 1))
-        done
-        [ $n != 0 ] || break
+    while [ $i -lt 30 ]; do
+        i=$((i + 1))
+        _ours "$1"
+        [ -n "$T" ] || break
+        if [ -n "$N" ]; then kill -STOP $N; else kill -KILL $T; fi 2>/dev/null
     done
+}
+_full() {
+    for f in /sys/fs/cgroup/pids /sys/fs/cgroup; do
+        { read -r a <$f/pids.current && read -r b <$f/pids.max; } 2>/dev/null || continue
+        case $b in max) ;; *) [ $((a * 10)) -lt $((b * 9)) ] || { echo 1; return; } ;; esac
+    done
+    echo 0
 }
 _ooms() {
     for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import anyio
 from anyio.abc import TaskGroup
 
-from agentkit.errors import SandboxGone
+from agentkit.errors import SandboxError, SandboxGone
 from agentkit.sandbox import DEFAULT_KEEP, FLOOD_LIMIT, Ended, ExecResult, OutputCallback
 from agentkit.sandboxes import _requests as requests
 from agentkit.sandboxes._channel import STDERR, STDOUT, Channel, ChannelClosed
@@ -77,8 +77,7 @@ class _Call:
             self.limits.on_output(data)
 
     def finished(self, nonce: str) -> bool:
-        wanted = (STDOUT, STDERR) if self.split else (STDOUT,)
-        return all((stream, nonce) in self.records for stream in wanted)
+        return (STDOUT, nonce) in self.records and (STDERR, nonce) in self.records
 
     def flooded(self) -> bool:
         return self.out.total + self.err.total > self.limits.flood
@@ -112,7 +111,8 @@ class PersistentShell:
     ) -> None:
         self.name = name
         self._host, self._control = host, control
-        self._prefix = f"AK_CMD={prefix}.{name}"
+        self._sandbox_id = prefix
+        self._prefix = f"{prefix}.{name}."
         self._kind: ShellKind = kind
         self._state = requests.State(cwd=workdir.encode("utf-8", "surrogateescape"))
         self._initial: frozenset[bytes] = frozenset()
@@ -124,6 +124,7 @@ class PersistentShell:
         self._old_keys: tuple[str, ...] = ()
         self._supervisor = self._pid = self._count = self._status = 0
         self._busy: _Call | None = None
+        self._opened = 0.0
         self._closed = False
 
     @property
@@ -146,7 +147,9 @@ class PersistentShell:
             restarted = await self._ready()
             call = self._new_call(limits, split=False)
             body = requests.shell_body(self._dialect, command, status=self._status, split=False)
-            return await self._perform(call, self._text(call, body), b"", restarted)
+            after = requests.epilogue(self._dialect, call.nonce, stateful=True)
+            text = requests.request_text(call.cookie, body, after)
+            return await self._perform(call, text, b"", restarted)
 
     async def run_apart(
         self,
@@ -171,9 +174,9 @@ class PersistentShell:
                 split=split,
                 stdin="" if stdin else "</dev/null",
             )
-            text = self._text(call, body)
+            after = requests.epilogue(self._dialect, call.nonce, stateful=False)
+            text = requests.request_text(call.cookie, body, after)
             if stdin:
-                after = requests.epilogue(self._dialect, call.nonce, split=split)
                 body = requests.with_input(self._dialect, body, len(stdin), call.asks, after)
                 text = requests.request_text(call.cookie, body, "")
             return await self._perform(call, text, stdin, restarted=False)
@@ -195,11 +198,7 @@ class PersistentShell:
 
     def _new_call(self, limits: Limits, *, split: bool) -> _Call:
         self._count += 1
-        return _Call(limits, new_nonce(), f"{self._prefix}.{self._count}:", split)
-
-    def _text(self, call: _Call, body: str) -> bytes:
-        after = requests.epilogue(self._dialect, call.nonce, split=call.split)
-        return requests.request_text(call.cookie, body, after)
+        return _Call(limits, new_nonce(), f"{self._prefix}{self._count}:", split)
 
     async def _perform(self, call: _Call, text: bytes, stdin: bytes, restarted: bool) -> ExecResult:
         self._busy = call
@@ -223,6 +222,7 @@ class PersistentShell:
             await self._send(text)
             return await self._follow(call)
         # Large texts: the shell may print before it has read all, so send and read at once.
+        ended: Ended | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._feed, call, text, stdin, group)
             ended = await self._follow(call)
@@ -274,8 +274,10 @@ class PersistentShell:
             code = int(died[1:])
             restarted = True
             await self._start_shell()
-        elif (own := call.records.get((STDOUT, call.nonce))) is not None:
-            code, self._pid, self._state = requests.parse_state(own)
+        elif (own := call.records.get((STDERR, call.nonce))) is not None:
+            code, self._pid, state = requests.parse_state(own)
+            self._state = state if state.cwd else self._state
+            restarted = await self._defuse(call) or restarted
         else:
             code, restarted = 137, True
         self._busy = None
@@ -296,6 +298,20 @@ class PersistentShell:
             shell_restarted=restarted,
             duration=call.age(),
         )
+
+    async def _defuse(self, call: _Call) -> bool:
+        """End a command that went on to fill the process table after it had returned.
+
+        A fork bomb in the background would leave no room for any further command.
+        """
+        if b"fork" not in call.out.last() + call.err.last() or not await self._control.full():
+            return False
+        # The bomb may be an earlier command's: everything that this shell has started goes.
+        age = time.monotonic() - self._opened
+        await self._stop(replace(call, cookie=self._prefix, started=call.started - age))
+        if self._channel is not None:
+            await self._start_shell()
+        return True
 
     # What goes wrong.
 
@@ -322,7 +338,7 @@ class PersistentShell:
         call.limits = Limits(keep=0)
         try:
             await self._stop(call)
-        except Exception:  # noqa: BLE001 - the caller's own exception is the one to tell
+        except Exception:
             await self._discard()
             return
         if call.finished(self._key):
@@ -338,6 +354,7 @@ class PersistentShell:
 
     async def _lost(self, call: _Call) -> ExecResult:
         """The stream broke under a command: find out why, and have a shell again."""
+        revived = False
         with anyio.CancelScope(shield=True):
             await self._discard(close_only=True)
             revived = await self._host.revive()
@@ -345,7 +362,7 @@ class PersistentShell:
                 await self._control.end(
                     Target(self._supervisor, self._pid, call.cookie), call.age, _nothing, 0.0
                 )
-            await self._open()
+            await self._ready()
         self._status = 137
         ended: Ended = "lost" if revived else "exit"
         if not revived and await self._control.oom_happened():
@@ -364,14 +381,29 @@ class PersistentShell:
             await self._discard()
         if self._channel is not None:
             return False
-        try:
-            await self._open()
-        except ChannelClosed:
-            await self._host.revive()
+        for attempt in range(3):
+            try:
+                await self._open()
+                return not first
+            except ChannelClosed as error:
+                await self._host.revive()
+                await self._make_room(attempt, error)
+        raise AssertionError("unreachable")
+
+    async def _make_room(self, attempt: int, error: Exception) -> None:
+        """Remove what may have kept a shell from starting, one thing at a time."""
+        if attempt == 0:
             # A start-up file (BASH_ENV) may be what ends bash.
             self._kind = "sh" if self._kind == "auto" else self._kind
-            await self._open()
-        return not first
+        elif attempt == 1:
+            # No process can be started any more: end all that commands have started.
+            await self._control.reap(self._sandbox_id)
+        else:
+            raise SandboxError(
+                "no shell can be started in the sandbox",
+                tried=f"three times, the last after ending all its processes ({error})",
+                hint="Open a new sandbox",
+            ) from error
 
     async def _open(self) -> None:
         try:
@@ -385,6 +417,7 @@ class PersistentShell:
         await self._control.open()
         arguments = ["/bin/sh", "-c", SUPERVISOR, "agentkit", self._kind]
         self._channel = await self._host.spawn(arguments)
+        self._opened = time.monotonic()
         self._scanners = {STDOUT: Scanner(), STDERR: Scanner()}
         self._key = new_nonce()
         self._expect(self._key)
@@ -429,7 +462,7 @@ class PersistentShell:
                 await self._receive(call)
                 if nonce != self._key and call.finished(self._key):
                     raise _Died
-            return call.records[STDOUT, nonce]
+            return call.records[STDERR, nonce]
         raise ChannelClosed(f"no shell within {_START_LIMIT:g} s")
 
     async def _discard(self, *, close_only: bool = False) -> None:

@@ -9,12 +9,12 @@ from agentkit.errors import WorkspaceError
 
 __all__ = ["checked_workspace"]
 
-_FORBIDDEN = frozenset(
-    "/ /bin /boot /dev /etc /home /lib /lib32 /lib64 /media /mnt /opt /proc /root /run /sbin /srv"
-    " /sys /tmp /usr /usr/bin /usr/lib /usr/local /usr/sbin /usr/share /var /var/lib /var/run"
-    " /Applications /Library /System /Users /Volumes /private /private/etc /private/tmp"
-    " /private/var".split()
-)
+_SYSTEM = """
+/ /bin /boot /dev /etc /home /lib /lib32 /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys
+/tmp /usr /usr/bin /usr/lib /usr/local /usr/sbin /usr/share /var /var/lib /var/run
+/Applications /Library /System /Users /Volumes /private /private/etc /private/tmp /private/var
+"""
+_FORBIDDEN = frozenset(_SYSTEM.split())
 
 
 def checked_workspace(workspace: str | os.PathLike[str]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +111,8 @@ class ContainerSandbox(EngineSandbox):
     ) -> None:
         sandbox_id = new_sandbox_id()
         # What the container sets itself stays as it is.
-        own = {item.partition("=")[0] for item in facts["Config"]["Env"] or []}
+        items: list[str] = facts["Config"]["Env"] or []
+        own = {item.partition("=")[0] for item in items}
         super().__init__(
             engine,
             facts["Id"],
@@ -147,10 +149,8 @@ class ContainerSandbox(EngineSandbox):
         return False
 
     async def _dispose(self) -> None:
-        try:
+        # If it was stopped or removed, nothing of ours can be left in it.
+        with suppress(SandboxError):
             await self._control.request(f"_reap {self._id}.", limit=5)
-        except SandboxError:
-            # It was stopped or removed: nothing of ours can be left in it.
-            pass
         await self._drop_streams()
         await self._engine.close()

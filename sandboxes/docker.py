@@ -128,7 +128,7 @@ class DockerSandbox(EngineSandbox):
             sandbox_id,
             WORKDIR,
             kind=provider.shell,
-            greeting="trap 'kill -USR1 1' EXIT; kill -USR2 1",
+            greeting="trap 'kill -USR1 1' EXIT; kill -USR2 1; _own=own",
         )
         self._provider = provider
         self._image = image

@@ -1,4 +1,4 @@
-"""``Local``: commands run on this machine as this user. No isolation; for tests and for containers."""
+"""``Local``: commands run on this machine as this user, without isolation."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class Local:
 
     async def open(self, session_id: str, *, progress: Progress | None = None) -> LocalSandbox:
         path = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
-        return LocalSandbox(new_sandbox_id(), path, clean_environment(os.environ) | self.env, self)
+        environment = clean_environment(os.environ) | dict(self.env)
+        return LocalSandbox(new_sandbox_id(), path, environment, self)
 
     async def reopen(
         self, ref: Mapping[str, str], *, progress: Progress | None = None

@@ -38,6 +38,8 @@ def example(cls: type[Event]) -> Event:
     if cls is events.SessionFinished:
         given_fields |= {"status": "finished", "data": None}
         given_fields["checks"] = (CheckReport(command="true", passed=True, exit_code=0),)
+    if cls is events.Folded:
+        given_fields |= {"to": "main-2", "summary": "s", "events": 7}
     if cls is events.ModelFailed:
         given_fields["status"] = 503
     if cls is events.LimitNear:

@@ -10,20 +10,18 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 
-from agentkit.cli import text
+from agentkit.cli import INTERRUPTED
 from agentkit.cli.build import KEY_VARIABLE
 from agentkit.cli.views import View, make_view
 from agentkit.errors import EngineUnavailable, ImageError, SandboxError, UsageError
 
 if TYPE_CHECKING:
-    from agentkit.agent import Agent
     from agentkit.sandbox import ExecResult, Sandbox, SandboxProvider
-    from agentkit.session import Result
 
 CHECK = "python3 -m pytest -q"
 _PACE = 0.005
@@ -43,9 +41,7 @@ def demo(
     """Watch an agent fix a real bug in a real sandbox; no key is needed."""
     _check_options(sandbox, live)
     view = make_view(as_json=as_json, deltas=False)
-    opening = _opening(sandbox, live)
-    # Whoever reads the events is told, too, that they are replayed.
-    print(opening, file=sys.stderr if as_json else sys.stdout, flush=True)
+    view.aside(_opening(sandbox, live))
     try:
         with _folder(keep, view) as folder:
             code = anyio.run(partial(_demo, folder, sandbox, live, view))
@@ -85,29 +81,33 @@ def _folder(keep: bool, view: View) -> Generator[Path]:
         yield folder
     finally:
         if keep:
-            view.say(f"Kept: {folder}")
+            view.aside(f"Kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _demo(folder: Path, sandbox: str, live: bool, view: View) -> int:
-    provider = _provider(sandbox, folder / "atelier")
-    view.say(f"An invoicing library with a bug, copied to {folder / 'atelier'}:\n")
+    project = folder / "atelier"
+    provider = _provider(sandbox, project)
     async with _witness(provider, view) as witness:
         await _before(witness, view)
-        result = await _run(folder, provider, witness.workdir, live, view)
-        return await _after(witness, result, view)
+        code = await _work(project, provider, witness.workdir, live, view)
+        return await _after(witness, code, view)
 
 
 def _opening(sandbox: str, live: bool) -> str:
     """What is real here and what is not, said plainly and first."""
     place = "container, commands" if sandbox == "docker" else "commands"
-    lines = [
-        f"Everything here is real: model, {place}, edits, tests."
-        if live
-        else "The model's answers are replayed from a recording; everything else is real: "
-        f"{place}, edits, tests."
-    ]
+    if live:
+        lines = [f"Everything here is real: model, {place}, edits, tests."]
+    else:
+        lines = [
+            (
+                "The model's answers are replayed from a recording;"
+                f" everything else is real: {place}, edits, tests."
+            ),
+            "Tokens and costs follow the provider's published rules; nothing is charged.",
+        ]
     if sandbox == "local":
         lines.append("The commands run on this machine, without isolation (--sandbox local).")
     return "\n".join(lines)
@@ -120,14 +120,15 @@ def _provider(sandbox: str, project: Path) -> SandboxProvider:
         return Docker(workspace=project)
     # So that python3 is the one that runs agentkit: a virtual environment brings its pytest.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return Local(workspace=project, env={"PATH": path})
+    # The project needs no plugin; those of that environment would cost a second at each run.
+    return Local(workspace=project, env={"PATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
 
 
 @asynccontextmanager
 async def _witness(provider: SandboxProvider, view: View) -> AsyncGenerator[Sandbox]:
     """A sandbox beside the agent's, on the same folder: through it we see for ourselves."""
     try:
-        sandbox = await provider.open("demo-witness", progress=view.say)
+        sandbox = await provider.open("demo-witness", progress=view.aside)
     except (EngineUnavailable, ImageError) as error:
         error.hint = f"{error.hint.rstrip('.')}. " if error.hint else ""
         error.hint += "Without isolation it works here too: agentkit demo --sandbox local"
@@ -155,6 +156,7 @@ async def _before(witness: Sandbox, view: View) -> None:
                 hint="Install it, or use the Docker sandbox",
             )
     await witness.exec((DATA / "history.sh").read_text(encoding="utf-8"), cwd=witness.workdir)
+    view.say("\nA small invoicing library, and what its tests say at the moment:")
     tests = await _tests(witness, view)
     if tests.exit_code != 1:
         raise SandboxError(
@@ -176,73 +178,38 @@ def _last_line(done: ExecResult) -> str:
     return next((line for line in reversed(lines) if line.strip()), "(no output)")
 
 
-async def _run(
-    folder: Path, provider: SandboxProvider, workdir: str, live: bool, view: View
-) -> Result:
+async def _work(
+    project: Path, provider: SandboxProvider, workdir: str, live: bool, view: View
+) -> int:
+    """What ``agentkit run`` does, with the recording in the model's place unless it is live.
+
+    Raises:
+        AgentkitError: what ended the run.
+    """
+    from agentkit.cli.demo_data.job import DemoJob
     from agentkit.cli.demo_data.recording import Recording
+    from agentkit.cli.drive import drive
     from agentkit.testing import FakeDeepSeek
 
     recording = Recording.load(workdir)
+    if live:
+        return await drive(DemoJob.of(project, provider, view, CHECK), recording.task)
     pace = _PACE if sys.stdout.isatty() else 0.0
     async with FakeDeepSeek(recording, delay=pace) as server:
-        agent = _agent(folder, provider, view)
-        agent = agent if live else _replayed(agent, recording, server.base_url)
-        async with agent.session() as session:
-            async for event in session.stream(recording.task, checks=[CHECK]):
-                view.event(event)
-            return session.result
+        job = DemoJob.of(project, provider, view, CHECK, recording, server.base_url)
+        return await drive(job, recording.task)
 
 
-def _agent(folder: Path, provider: SandboxProvider, view: View) -> Agent:
-    from agentkit.agent import Agent
-    from agentkit.limits import Limits
-    from agentkit.stores.sqlite import SQLiteStore
-    from agentkit.tools import preset
-
-    coder = preset("coder")
-    return Agent(
-        "demo",
-        instructions=coder.instructions,
-        tools=coder.tools(),
-        briefing=coder.briefing,
-        sandbox=provider,
-        limits=Limits(cost_usd=0.50, turns=60, deadline=900),
-        store=SQLiteStore(folder),  # a replay cannot be resumed: it has no place among real ones
-        progress=view.say,
-    )
-
-
-def _replayed(agent: Agent, recording: Any, url: str) -> Agent:
-    from dataclasses import replace
-
-    from agentkit.hooks import Hooks
-
-    hooks = Hooks(after_model=recording.stop_if_departed)
-    return replace(agent, hooks=hooks, base_url=url, api_key="replayed")
-
-
-async def _after(witness: Sandbox, result: Result, view: View) -> int:
+async def _after(witness: Sandbox, code: int, view: View) -> int:
     """Look at the world ourselves; only what we see there counts."""
-    view.say(f"\n{result.output}\n\nNow we look ourselves, in a sandbox that the agent never used:")
+    if code == INTERRUPTED:
+        return code
+    view.say("\nNow we look ourselves, in a sandbox that the agent never used:")
     tests = await _tests(witness, view)
     changed = await witness.exec("git --no-pager diff --stat", cwd=witness.workdir)
-    view.say(changed.output.data.decode("utf-8", "replace").rstrip("\n"))
-    view.say(_totals(result))
-    if result.ok and tests.ok:
-        view.say("The bug is fixed: every test passes.")
+    view.say("$ git diff --stat\n" + changed.output.data.decode("utf-8", "replace").rstrip("\n"))
+    if code == 0 and tests.ok:
+        view.say("\nThe bug is fixed: every test passes.")
         return 0
-    code = tests.exit_code
-    print(f"NOT fixed: the run {result.status}, the tests exit with {code}.", file=sys.stderr)
-    return result.exit_code or 1
-
-
-def _totals(result: Result) -> str:
-    used = result.usage
-    parts = [
-        text.plural(result.turns, "turn"),
-        f"{text.tokens(used.prompt_tokens + used.completion_tokens)} tokens",
-        f"{text.percent(result.cache_hit_ratio)} cached",
-        text.dollars(result.cost_usd, priced=result.priced),
-        text.seconds(result.duration),
-    ]
-    return " · ".join(parts)
+    view.aside(f"\nNOT fixed: the run ended with {code}, the tests with {tests.exit_code}.")
+    return code or 1

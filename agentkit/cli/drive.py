@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +117,7 @@ async def drive(job: Job, message: str) -> int:
 
 
 @asynccontextmanager
-async def open_session(job: Job) -> AsyncIterator[Session | AgentkitError]:
+async def open_session(job: Job) -> AsyncGenerator[Session | AgentkitError]:
     """An open session under the user's signals, or why there is none.
 
     The error is a value here: raised inside, a task group would wrap it.

@@ -77,11 +77,6 @@ def as_json(session_id: str, events: Sequence[e.Event]) -> dict[str, Any]:
     }
 
 
-def _task(events: Sequence[e.Event]) -> str:
-    said = (each for each in events if isinstance(each, e.Message) and each.source == "user")
-    return next((each.text for each in said), "")
-
-
 def _turn(number: int, answer: e.ModelResponded, events: Sequence[e.Event]) -> dict[str, Any]:
     ids = {call.id for call in answer.calls}
     after = (each for each in events if (each.seq or 0) > (answer.seq or 0))

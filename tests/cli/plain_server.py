@@ -114,7 +114,7 @@ def _whole(request: dict[str, Any], step: Step) -> dict[str, Any]:
 def _stream(request: dict[str, Any], step: Step) -> bytes:
     reason = "tool_calls" if step.get("calls") else "stop"
     first = {"index": 0, "delta": _message(step), "finish_reason": None}
-    last = {"index": 0, "delta": {}, "finish_reason": reason}
+    last: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": reason}
     kind = "chat.completion.chunk"
     chunks = [
         _frame(request, object=kind, choices=[first]),

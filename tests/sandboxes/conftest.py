@@ -49,8 +49,8 @@ def _import(client: Any, source: Path) -> None:
 
 
 _APPLETS = """sh ash cat chmod cp date dd df dirname du echo env false find grep head id kill ln ls
-mkdir mktemp mv nohup od printf ps pwd readlink rm rmdir sed seq setsid sleep sort stat sync tail tee
-test timeout touch tr true uname uniq vi wc which xargs yes"""
+mkdir mktemp mv nohup od printf ps pwd readlink rm rmdir sed seq setsid sleep sort stat sync tail
+tee test timeout touch tr true uname uniq vi wc which xargs yes"""
 
 
 @pytest.fixture(scope="module")

@@ -110,9 +110,10 @@ def shell_body(dialect: Dialect, command: str, *, status: int, split: bool) -> s
     `command eval` keeps dash alive through a syntax error; `(exit N) ||` gives the command the
     `$?` of the one before it, and is exempt from `set -e`.
     """
-    if command.endswith("\\"):
-        # bash 5.2 dies of a text that ends so; a continued empty line means the same.
-        command += "\n"
+    # bash 5.2 dies of an evaluated text that ends in a backslash. In a script it takes that one
+    # as a character of its own, which is what a second one says.
+    trailing = len(command) - len(command.rstrip("\\"))
+    command += "\\" * (trailing % 2)
     before = f"(exit {status}) || " if status else ""
     eval_ = f"\\command eval {quote(command)}"
     return f"{before}{eval_} </dev/null {_redirect(dialect, split)}"

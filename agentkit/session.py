@@ -240,19 +240,25 @@ class Session:
                 await self._close(run, status, outcome, error)
 
     async def _open(self, run: Run, message: str) -> None:
-        """Log the message and, before the very first one, the lane and the briefing."""
+        """Log the message, with the lane before the very first one, then the briefing.
+
+        The message is durable before anything can fail: a sandbox that does not open leaves a
+        session that still knows its task.
+        """
         first = not run.state.lanes
         limits = asdict(run.budget.limits)
         run.append(RunStarted(checks=run.checks, limits=limits, resumed=not first))
         if first:
             run.append(self._agent.opening())
-            if self._agent.briefing is not None and run.provider is not None:
-                run.note(await self._agent.briefing(await run.sandbox()))
         if message.strip():
             run.append(Message(text=message))
         else:
             run.note("[The session was interrupted and goes on now. Continue with the task.]")
         await run.log.commit()
+        briefing = self._agent.briefing
+        if briefing is not None and run.provider is not None and "briefed" not in run.state.facts:
+            run.note(await briefing(await run.sandbox()))
+            run.record("briefed", {})
 
     async def _close(
         self, run: Run, status: Status, outcome: Outcome, error: BaseException | None

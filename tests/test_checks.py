@@ -147,6 +147,25 @@ async def test_a_sandbox_that_cannot_start_raises_and_leaves_a_resumable_session
             assert session.result.exit_code == 5
 
 
+async def test_the_task_survives_a_sandbox_that_did_not_open(tmp_path: Path) -> None:
+    async def briefing(sandbox: Any) -> str:
+        return f"[You are in {sandbox.workdir}]"
+
+    missing = tmp_path / "missing"
+    with FakeDeepSeek([Reply(content="Done.")]) as server:
+        agent = agent_in(missing, server, briefing=briefing)
+        async with agent.session("mine") as session:
+            with pytest.raises(SandboxError, match="does not exist"):
+                await session.run("Mend the roof.")
+        missing.mkdir()
+        async with agent.session("mine", resume=True) as session:
+            assert (await session.run()).ok
+        texts = [each["content"] for each in server.requests[0].body["messages"][1:]]
+    assert texts[0] == "Mend the roof."
+    assert "Continue with the task" in texts[1]
+    assert texts[2] == f"[You are in {missing}]"
+
+
 async def test_tools_of_one_turn_and_their_files(tmp_path: Path) -> None:
     """Several edits of one file in one turn all land, in the model's order."""
     (tmp_path / "a.txt").write_text("one\ntwo\nthree\n")

@@ -45,6 +45,8 @@ def demo(
     try:
         with _folder(keep, view) as folder:
             code = anyio.run(partial(_demo, folder, sandbox, live, view))
+        if code and not keep:
+            view.aside("Project and session of the demo are removed; --keep would keep them.")
     finally:
         view.close()
     raise typer.Exit(code)
@@ -98,16 +100,13 @@ async def _demo(folder: Path, sandbox: str, live: bool, view: View) -> int:
 def _opening(sandbox: str, live: bool) -> str:
     """What is real here and what is not, said plainly and first."""
     place = "container, commands" if sandbox == "docker" else "commands"
+    truth = f"everything else is real: {place}, edits, tests."
+    lines = [
+        f"The model's answers are replayed from a prepared recording; {truth}",
+        "Tokens and costs follow the provider's published rules; nothing is charged.",
+    ]
     if live:
-        lines = [f"Everything here is real: model, {place}, edits, tests."]
-    else:
-        lines = [
-            (
-                "The model's answers are replayed from a recording;"
-                f" everything else is real: {place}, edits, tests."
-            ),
-            "Tokens and costs follow the provider's published rules; nothing is charged.",
-        ]
+        lines = [f"The model is the real one, and {truth}"]
     if sandbox == "local":
         lines.append("The commands run on this machine, without isolation (--sandbox local).")
     return "\n".join(lines)
@@ -155,7 +154,10 @@ async def _before(witness: Sandbox, view: View) -> None:
                 tried=question,
                 hint="Install it, or use the Docker sandbox",
             )
-    await witness.exec((DATA / "history.sh").read_text(encoding="utf-8"), cwd=witness.workdir)
+    past = (DATA / "history.sh").read_text(encoding="utf-8")
+    committed = await witness.exec(past, cwd=witness.workdir)
+    if not committed.ok:
+        raise SandboxError("the demo's repository cannot be made", hint=_last_line(committed))
     view.say("\nA small invoicing library, and what its tests say at the moment:")
     tests = await _tests(witness, view)
     if tests.exit_code != 1:

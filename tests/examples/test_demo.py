@@ -36,7 +36,7 @@ def test_the_whole_way(sandbox: str, temporary: Path) -> None:
     done = run("--sandbox", sandbox)
     assert (done.returncode, done.stderr) == (0, "")
     story = [
-        "answers are replayed from a recording",
+        "answers are replayed from a prepared recording",
         "2 failed, 16 passed",
         "check failed (exit code 1): python3 -m pytest -q",
         "check passed: python3 -m pytest -q",
@@ -113,4 +113,5 @@ def test_a_run_that_leaves_the_recording_is_no_success(
     shown = capsys.readouterr().out
     assert "before answer 3, no result says 'something that nobody says'" in shown
     assert "NOT fixed: the run ended with 1, the tests with 1" in shown
+    assert "--keep would keep them" in shown
     assert "is fixed" not in shown

@@ -45,7 +45,7 @@ class Options:
         str | None,
         _option(
             "--network",
-            "none|open|allow:HOST,…",
+            "none|open",
             "What the sandbox may reach. [default: none]",
         ),
     ] = None

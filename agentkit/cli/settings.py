@@ -106,7 +106,7 @@ def _validate(settings: Settings) -> None:
     if settings.network not in ("none", "open") and not (kind == "allow" and hosts.strip(",")):
         raise UsageError(
             f"--network cannot be {settings.network!r}",
-            hint="Choose none, open or allow:HOST,HOST",
+            hint="Choose none or open",
         )
     if any(not command.strip() for command in settings.check):
         raise UsageError("a --check is empty", hint="Give a command, or leave it out")

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from agentkit.stores import Row, SessionInfo
 from agentkit.stores.memory import advance, the_one
 
 FORMAT = 1
+_PATIENCE = 30
+"""Seconds to wait for another process that writes."""
 _SCHEMA = """
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY, created TEXT NOT NULL, updated TEXT NOT NULL, events INTEGER NOT NULL,
@@ -126,9 +129,11 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+        )
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            _use_write_ahead_log(db)
             db.execute("PRAGMA synchronous = FULL")  # a commit survives loss of power
             db.execute("PRAGMA foreign_keys = ON")
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -150,3 +155,17 @@ class SQLiteStore:
             db.close()
             raise
         return db
+
+
+def _use_write_ahead_log(db: sqlite3.Connection) -> None:
+    """Switch the file over; SQLite does not wait for others here, whatever its timeout says."""
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return

@@ -36,7 +36,6 @@ def main() -> None:
         server.start()
     except (AgentkitError, OSError, ValueError) as error:
         sys.exit(f"the fake server cannot start: {error}")
-    print(server.base_url, flush=True)
     stop = threading.Event()
 
     def interrupted(_number: int, _frame: object) -> None:
@@ -44,6 +43,7 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)
+    print(server.base_url, flush=True)  # last: who reads it may end us at once
     stop.wait()
     server.close()
     _report(server)

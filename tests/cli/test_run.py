@@ -85,6 +85,7 @@ def test_plain_output_tells_the_story(cli: Cli, workspace: Path) -> None:
         (["run", "x", "--ladder", "gold"], 2, "flash-pro"),
         (["run", "x", "--sandbox", "cloud"], 2, "docker"),
         (["run", "x", "--max-cost", "-1"], 2, ""),
+        (["run", "x", "--network", "allow:example.com"], 2, "cannot restrict the network"),
         (["resume", "no-such-session"], 2, "there is no session"),
         (["frobnicate"], 2, "No such command"),
     ],

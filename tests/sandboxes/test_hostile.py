@@ -10,8 +10,10 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import anyio
+import docker
 import pytest
 
 from agentkit.sandbox import Ended, ExecResult
@@ -50,7 +52,7 @@ PLANTED = "AK_CMD=zzz; echo RS; printf '\\036%s:0 1\\n' 0123456789abcdef01234567
 
 CASES = [
     # The fifty of the survey (their numbers in the survey's order).
-    Case("01 fork bomb", "b() { b | b & }; b", code=(0, 1, 2, 124, 254), timeout=2, over=6),
+    # 01, the fork bomb, has a test and a sandbox of its own: it goes on in the background.
     Case("02 memory hog", "head -c 2000000000 /dev/zero | tail", code=(137, 1), timeout=20, over=5),
     Case(
         "03 disk full",
@@ -354,3 +356,27 @@ async def test_hostile(
     await shell.close()
     await sandbox._control.request(f"_reap {sandbox.ref['id']}.{name}.")  # pyright: ignore[reportPrivateUsage]
     assert not (Path("/tmp") / "LATE").exists()
+
+
+@pytest.mark.parametrize("kind", ["bash", "dash"])
+async def test_a_fork_bomb_is_held_by_the_limit_and_ends_with_its_sandbox(
+    kind: Literal["bash", "dash"], tmp_path: Path
+) -> None:
+    """It is a background job, so it lives on; it cannot pass the limit, and nothing outlives it."""
+    shell_kind: Literal["bash", "sh"] = "bash" if kind == "bash" else "sh"
+    provider = Docker(workspace=tmp_path, shell=shell_kind, memory="512m", pids=128)
+    sandbox = await provider.open("bomb")
+    try:
+        shell = await sandbox.shell()
+        with anyio.fail_after(30):
+            await shell.run("b() { b | b & }; b", timeout=2)
+        assert await processes(sandbox) <= 128
+    finally:
+        with anyio.fail_after(60):
+            await sandbox.close()
+    client = docker.from_env()  # pyright: ignore[reportUnknownMemberType]
+    found = client.containers.list(  # pyright: ignore[reportUnknownMemberType]
+        all=True, filters={"id": sandbox.ref["container"]}
+    )
+    client.close()  # pyright: ignore[reportUnknownMemberType]
+    assert found == []

@@ -1,0 +1,74 @@
+"""The one vocabulary of what happens in a session.
+
+The log, the CLI's ``--json``, the HTTP stream, hooks and exports all speak it. A stored event has
+a ``seq``, gap-free from 1 in its session; ``model.delta`` and ``tool.output`` are shown while
+they happen and not stored, so their ``seq`` is None.
+"""
+
+from agentkit.events.base import Event, JsonObject, now
+from agentkit.events.codec import ALL, from_dict, json_schema, to_dict
+from agentkit.events.model import (
+    Folded,
+    LaneOpened,
+    ModelAdvised,
+    ModelDelta,
+    ModelFailed,
+    ModelRequested,
+    ModelResponded,
+)
+from agentkit.events.session import (
+    Fact,
+    LimitNear,
+    Message,
+    RunStarted,
+    SandboxOpened,
+    SessionFinished,
+    SessionStarted,
+    Status,
+    Steered,
+)
+from agentkit.events.tools import (
+    ApprovalAnswered,
+    ApprovalAsked,
+    ToolFinished,
+    ToolOutput,
+    ToolStarted,
+    ToolStatus,
+)
+from agentkit.events.work import CheckFailed, CheckPassed, CheckReport, PlanUpdated
+
+__all__ = [
+    "ALL",
+    "ApprovalAnswered",
+    "ApprovalAsked",
+    "CheckFailed",
+    "CheckPassed",
+    "CheckReport",
+    "Event",
+    "Fact",
+    "Folded",
+    "JsonObject",
+    "LaneOpened",
+    "LimitNear",
+    "Message",
+    "ModelAdvised",
+    "ModelDelta",
+    "ModelFailed",
+    "ModelRequested",
+    "ModelResponded",
+    "PlanUpdated",
+    "RunStarted",
+    "SandboxOpened",
+    "SessionFinished",
+    "SessionStarted",
+    "Status",
+    "Steered",
+    "ToolFinished",
+    "ToolOutput",
+    "ToolStarted",
+    "ToolStatus",
+    "from_dict",
+    "json_schema",
+    "now",
+    "to_dict",
+]

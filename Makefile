@@ -18,6 +18,7 @@ test: setup ## style, types and all tests, those with containers too
 		[ "$$AGENTKIT_REQUIRE_DOCKER" != 1 ] || exit 1; \
 		echo '==> No Docker (the reason is above): tests that need it are skipped.' >&2; \
 	fi
+	@scripts/ensure-test-tools
 	@scripts/test
 
 setup: ## .venv with the package and all tools

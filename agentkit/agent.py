@@ -12,6 +12,7 @@ import anyio
 
 from agentkit.errors import UsageError
 from agentkit.events import JsonObject, LaneOpened, SessionStarted
+from agentkit.ground import Endpoints, Ground
 from agentkit.hooks import Approval, Hooks
 from agentkit.ladder import Ladder, Rung
 from agentkit.limits import Budget, Limits
@@ -142,11 +143,10 @@ class Agent:
             tools=self._tools,
             hooks=self.hooks,
             approval=self.approval,
-            endpoint=self._connect(state.lane().rung if state.lanes else self.rung),
+            endpoints=Endpoints(self._connect),
             catalogue=self.catalogue or Catalogue.load(),
             retry=self.retry or RetryPolicy(),
-            provider=self.sandbox,
-            progress=self.progress,
+            ground=Ground(self.sandbox, self.progress),
             parse_output=self._structured.parse if self._structured else None,
             lane_name=state.current,
         )

@@ -17,16 +17,24 @@ from agentkit.models import wire
 class Lane:
     """The history of one lane on one rung."""
 
-    __slots__ = ("_buffer", "_hash", "fragments", "rung", "turns")
+    __slots__ = ("_buffer", "_hash", "fragments", "head_size", "rung", "turns")
 
-    def __init__(self, opened: LaneOpened) -> None:
+    def __init__(self, opened: LaneOpened, replayed: bytes = b"") -> None:
+        """A lane with nothing but its head, or with a history that another lane lived through.
+
+        Args:
+            replayed: that history, as ``history_for`` of the other lane gives it.
+        """
         self.rung = Rung(**opened.rung)
         self._buffer = bytearray(
             wire.head(self.rung, system=opened.system, tools=opened.tools, user_id=opened.user_id)
         )
+        self.head_size = len(self._buffer)
+        """Bytes up to and including the system message."""
+        self._buffer += replayed
         self._hash = hashlib.sha256(self._buffer)
         self.fragments = 0
-        """Messages after the system message."""
+        """Messages that entered after the system message, replayed ones apart."""
         self.turns: list[int] = []
         """Size in bytes before each answer: where a shorter history may end."""
 
@@ -48,6 +56,11 @@ class Lane:
     def since(self, offset: int) -> bytes:
         """The bytes that came after the history had ``offset`` bytes."""
         return bytes(self._buffer[offset:])
+
+    def history_for(self, dialect: Dialect, upto: int) -> bytes:
+        """The first ``upto`` bytes after the head, as a lane of that dialect sends them."""
+        history = bytes(self._buffer[self.head_size : self.head_size + upto])
+        return history if dialect == self.rung.speaks else wire.translated(history, dialect)
 
     @property
     def prefix(self) -> str:

@@ -6,14 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import anyio
-
-from agentkit.errors import SandboxGone, ToolError
-from agentkit.events import Event, Fact, LimitNear, Message, PlanUpdated, SandboxOpened
+from agentkit.events import Event, Fact, LimitNear, Message, PlanUpdated
+from agentkit.ground import Endpoints, Ground
 from agentkit.hooks import Approval, Hooks
 from agentkit.limits import Budget
 from agentkit.log import EventLog
-from agentkit.sandbox import Progress, Sandbox, SandboxProvider
+from agentkit.sandbox import Sandbox
 from agentkit.state import State
 from agentkit.tool import Tool
 
@@ -38,13 +36,12 @@ class Run:
     tools: Mapping[str, Tool]
     hooks: Hooks
     approval: Approval
-    endpoint: Endpoint
+    endpoints: Endpoints
     catalogue: Catalogue
     retry: RetryPolicy
-    provider: SandboxProvider | None = None
+    ground: Ground = field(default_factory=Ground)
     watched: bool = False
     """Somebody looks at answers while they are written, so requests are streamed."""
-    progress: Progress | None = None
     lane_name: str = "main"
     tool_state: dict[str, Any] = field(default_factory=dict[str, Any])
     checks: tuple[str, ...] = ()
@@ -55,12 +52,15 @@ class Run:
     """Words of the user that wait for the next request."""
     notes: list[str] = field(default_factory=list[str])
     """Our own words that wait for the next request: results of calls must come first."""
-    _sandbox: Sandbox | None = None
-    _opening: anyio.Lock = field(default_factory=anyio.Lock)
 
     @property
     def lane(self) -> Lane:
         return self.state.lane(self.lane_name)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the lane's rung is asked."""
+        return self.endpoints.of(self.lane.rung)
 
     def append(self, event: E) -> E:
         """Log an event on the current lane and take it into the state."""
@@ -91,39 +91,9 @@ class Run:
         self.append(PlanUpdated(steps=tuple(dict(step) for step in steps)))
 
     async def sandbox(self) -> Sandbox:
-        """The session's sandbox: the living one of an earlier process, or a new one."""
-        if self.provider is None:
-            raise ToolError("this agent has no sandbox, so this tool cannot work here")
-        async with self._opening:
-            if self._sandbox is None:
-                self._sandbox = await self._open(self.provider)
-            return self._sandbox
+        """The sandbox that this lane works in, opened at first use."""
+        return await self.ground.sandbox(self)
 
-    async def _open(self, provider: SandboxProvider) -> Sandbox:
-        last = self.state.sandbox
-        sandbox: Sandbox | None = None
-        if last is not None and last.ref:
-            try:
-                sandbox = await provider.reopen(last.ref, progress=self.progress)
-            except SandboxGone:
-                sandbox = None
-        reopened = sandbox is not None
-        if sandbox is None:
-            sandbox = await provider.open(self.log.session_id, progress=self.progress)
-        self.append(
-            SandboxOpened(description=sandbox.description, ref=dict(sandbox.ref), reopened=reopened)
-        )
-        if last is not None and not reopened:
-            self.notes.append(
-                "[The sandbox was replaced by a new one: files of the workspace are as they were;"
-                " everything else in it (shell state, processes, other files) is gone.]"
-            )
-        await self.log.commit()
-        return sandbox
-
-    async def close_sandbox(self) -> None:
-        """Remove the sandbox, if one was opened."""
-        if self._sandbox is not None:
-            sandbox, self._sandbox = self._sandbox, None
-            with anyio.CancelScope(shield=True):
-                await sandbox.close()
+    def on(self, lane: str, **changes: Any) -> Run:
+        """The same run as another lane sees it: with its own notes, log and budget shared."""
+        return replace(self, lane_name=lane, **{"notes": [], **changes})

@@ -120,8 +120,8 @@ class Session:
                 await self._tasks.__aexit__(None, None, None)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._run.close_sandbox()
-                await self._run.endpoint.aclose()
+                await self._run.ground.close()
+                await self._run.endpoints.aclose()
 
     @property
     def _run(self) -> Run:
@@ -213,7 +213,7 @@ class Session:
         if not message.strip() and not self._run.state.lanes:
             raise UsageError("the task is empty", hint="Say what is to be done")
         required = tuple(dict.fromkeys([*self._agent.checks, *checks]))
-        if required and self._run.provider is None:
+        if required and not self._run.ground.exists:
             raise UsageError("checks need a sandbox to run in", hint="Give the agent a sandbox")
         return required
 
@@ -256,7 +256,7 @@ class Session:
             run.note("[The session was interrupted and goes on now. Continue with the task.]")
         await run.log.commit()
         briefing = self._agent.briefing
-        if briefing is not None and run.provider is not None and "briefed" not in run.state.facts:
+        if briefing is not None and run.ground.exists and "briefed" not in run.state.facts:
             run.note(await briefing(await run.sandbox()))
             run.record("briefed", {})
 
@@ -307,8 +307,8 @@ def _settle_open_calls(run: Run) -> None:
 
     A call that had begun is *unknown*; nothing is run again.
     """
-    for call_id, call in list(run.state.open_calls.items()):
-        begun = run.state.started.get(call_id)
+    for (lane, call_id), call in list(run.state.open_calls.items()):
+        begun = run.state.started.get((lane, call_id))
         if begun is None:
             status, text = "cancelled", "[not executed: the session was interrupted before it]"
         else:
@@ -318,7 +318,7 @@ def _settle_open_calls(run: Run) -> None:
                 " unknown: it may have had all, some or none of its effects."
                 f" Look before you {'repeat it' if begun.repeatable else 'do it again'}.]"
             )
-        run.append(
+        run.on(lane).append(
             ToolFinished(call_id=call_id, tool=call.name, status=status, content=text, writes=True)
         )
 

@@ -18,6 +18,7 @@ from agentkit.events import (
     ModelFailed,
     ModelResponded,
     PlanUpdated,
+    RungChanged,
     RunStarted,
     SandboxOpened,
     SessionFinished,
@@ -26,8 +27,12 @@ from agentkit.events import (
     ToolStarted,
 )
 from agentkit.history import Lane
+from agentkit.ladder import Rung
 from agentkit.models.tokens import estimate_tokens
 from agentkit.models.types import ToolCall, Usage
+
+CallKey = tuple[str, str]
+"""Lane and id of a call: lanes that work side by side may use the same ids."""
 
 
 @dataclass(slots=True)
@@ -37,7 +42,7 @@ class State:
     lanes: dict[str, Lane] = field(default_factory=dict[str, Lane])
     opened: dict[str, LaneOpened] = field(default_factory=dict[str, LaneOpened])
     current: str = "main"
-    """The lane on which work goes on: the one opened last."""
+    """The lane on which work goes on."""
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
     priced: bool = True
@@ -49,9 +54,9 @@ class State:
     """The last outcome of each check."""
     stale: set[str] = field(default_factory=set[str])
     """Checks whose outcome is older than the last call that may have changed files."""
-    open_calls: dict[str, ToolCall] = field(default_factory=dict[str, ToolCall])
-    """Calls of the last answer that have no result yet, in the model's order."""
-    started: dict[str, ToolStarted] = field(default_factory=dict[str, ToolStarted])
+    open_calls: dict[CallKey, ToolCall] = field(default_factory=dict["CallKey", ToolCall])
+    """Calls of each lane's last answer that have no result yet, in the model's order."""
+    started: dict[CallKey, ToolStarted] = field(default_factory=dict["CallKey", ToolStarted])
     """Of these, the ones that began to run."""
     facts: dict[str, list[Mapping[str, Any]]] = field(
         default_factory=dict[str, list[Mapping[str, Any]]]
@@ -75,9 +80,7 @@ class State:
     def apply(self, event: Event) -> None:  # noqa: C901, PLR0912 - one flat case per kind of event
         """Take in one event."""
         if isinstance(event, LaneOpened):
-            self.lanes[event.lane] = Lane(event)
-            self.opened[event.lane] = event
-            self.current = event.lane
+            self._open_lane(event)
         elif event.lane in self.lanes:
             self.lanes[event.lane].append(event)
         match event:
@@ -91,19 +94,18 @@ class State:
             case ModelFailed() | ModelAdvised():
                 self._spend(event.usage, event.cost_usd)
             case ToolStarted():
-                self.started[event.call_id] = event
+                self.started[event.lane, event.call_id] = event
             case ToolFinished():
-                self.open_calls.pop(event.call_id, None)
-                self.started.pop(event.call_id, None)
+                self.open_calls.pop((event.lane, event.call_id), None)
+                self.started.pop((event.lane, event.call_id), None)
                 if event.writes:
                     self.stale.update(self.checks)
             case PlanUpdated():
                 self.plan = event.steps
-            case CheckPassed():
-                self._checked(CheckReport(command=event.command, passed=True, exit_code=0))
-            case CheckFailed():
-                code = event.exit_code if event.ran else None
-                self._checked(CheckReport(command=event.command, passed=False, exit_code=code))
+            case RungChanged(form="step-down"):
+                self.current = event.to_lane
+            case CheckPassed() | CheckFailed():
+                self._checked(event)
             case Fact():
                 self.facts.setdefault(event.kind, []).append(event.data)
             case SandboxOpened():
@@ -114,11 +116,21 @@ class State:
             case _:
                 pass
 
+    def _open_lane(self, event: LaneOpened) -> None:
+        replayed = b""
+        if event.replays:
+            dialect = Rung(**event.rung).speaks
+            replayed = self.lanes[event.replays].history_for(dialect, event.upto)
+        self.lanes[event.lane] = Lane(event, replayed)
+        self.opened[event.lane] = event
+        if event.role in ("main", "hand-off"):
+            self.current = event.lane
+
     def _answered(self, event: ModelResponded) -> None:
         self._spend(event.usage, event.cost_usd)
         self.turns += 1
         self.priced = self.priced and event.priced
-        self.open_calls = {call.id: call for call in event.calls}
+        self.open_calls.update({(event.lane, call.id): call for call in event.calls})
         self.last_usage[event.lane] = event.usage
         self.size_then[event.lane] = self.lanes[event.lane].size
 
@@ -126,9 +138,16 @@ class State:
         self.usage += usage
         self.cost_usd += cost_usd
 
-    def _checked(self, report: CheckReport) -> None:
-        self.checks[report.command] = report
-        self.stale.discard(report.command)
+    def _checked(self, event: CheckPassed | CheckFailed) -> None:
+        opened = self.opened.get(event.lane)
+        if opened is not None and opened.role == "attempt":
+            return  # it speaks of a copy of the workspace
+        passed = isinstance(event, CheckPassed)
+        code = 0 if passed else event.exit_code if event.ran else None
+        self.checks[event.command] = CheckReport(
+            command=event.command, passed=passed, exit_code=code, time=event.time, on=event.on
+        )
+        self.stale.discard(event.command)
 
     def prompt_tokens(self, lane: str) -> int:
         """About how many tokens the lane's next request reads.

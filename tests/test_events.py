@@ -46,6 +46,13 @@ def example(cls: type[Event]) -> Event:
         given_fields["allowed"] = 1.0
     if cls is events.RunStarted:
         given_fields["checks"] = ("true",)
+    if cls is events.Evidence:
+        given_fields |= {"kind": "check_failed", "weight": 1.0, "sources": (3, 7)}
+    if cls is events.RungChanged:
+        given_fields |= {"from_rung": "a", "to_rung": "b", "form": "consult", "reason": "r"}
+        given_fields |= {"prices": {"move": 0.1}, "evidence": (9,)}
+    if cls is events.RungSkipped:
+        given_fields |= {"rung": "b", "reason": "r"}
     return cls(**given_fields)
 
 

@@ -10,6 +10,7 @@ from agentkit.events.codec import ALL, from_dict, json_schema, to_dict
 from agentkit.events.model import (
     Folded,
     LaneOpened,
+    LaneRole,
     ModelAdvised,
     ModelDelta,
     ModelFailed,
@@ -35,7 +36,17 @@ from agentkit.events.tools import (
     ToolStarted,
     ToolStatus,
 )
-from agentkit.events.work import CheckFailed, CheckPassed, CheckReport, PlanUpdated
+from agentkit.events.work import (
+    CheckFailed,
+    CheckPassed,
+    CheckReport,
+    Evidence,
+    EvidenceKind,
+    Form,
+    PlanUpdated,
+    RungChanged,
+    RungSkipped,
+)
 
 __all__ = [
     "ALL",
@@ -45,10 +56,14 @@ __all__ = [
     "CheckPassed",
     "CheckReport",
     "Event",
+    "Evidence",
+    "EvidenceKind",
     "Fact",
     "Folded",
+    "Form",
     "JsonObject",
     "LaneOpened",
+    "LaneRole",
     "LimitNear",
     "Message",
     "ModelAdvised",
@@ -58,6 +73,8 @@ __all__ = [
     "ModelResponded",
     "PlanUpdated",
     "RunStarted",
+    "RungChanged",
+    "RungSkipped",
     "SandboxOpened",
     "SessionFinished",
     "SessionStarted",

@@ -33,7 +33,15 @@ from agentkit.events.tools import (
     ToolOutput,
     ToolStarted,
 )
-from agentkit.events.work import CheckFailed, CheckPassed, CheckReport, PlanUpdated
+from agentkit.events.work import (
+    CheckFailed,
+    CheckPassed,
+    CheckReport,
+    Evidence,
+    PlanUpdated,
+    RungChanged,
+    RungSkipped,
+)
 from agentkit.models.types import ToolCall, Usage
 
 ALL: tuple[type[Event], ...] = (
@@ -54,6 +62,9 @@ ALL: tuple[type[Event], ...] = (
     PlanUpdated,
     CheckPassed,
     CheckFailed,
+    Evidence,
+    RungChanged,
+    RungSkipped,
     ApprovalAsked,
     ApprovalAnswered,
     LimitNear,

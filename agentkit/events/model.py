@@ -8,6 +8,10 @@ from typing import ClassVar, Literal
 from agentkit.events.base import Event, JsonObject
 from agentkit.models.types import ToolCall, Usage
 
+LaneRole = Literal["main", "hand-off", "consult", "plan", "review", "task", "attempt"]
+"""What a lane is for. Work goes on in the last opened ``main`` or ``hand-off`` lane; the others
+answer the lane that opened them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneOpened(Event):
@@ -18,6 +22,13 @@ class LaneOpened(Event):
     system: str
     tools: tuple[JsonObject, ...] = ()
     user_id: str = ""
+    role: LaneRole = "main"
+    parent: str = ""
+    """The lane that opened this one, "" where the session did."""
+    replays: str = ""
+    """The lane whose history this one begins with."""
+    upto: int = 0
+    """Bytes of that history, counted from the end of its head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,23 @@ def tool_result(call_id: str, text: str) -> bytes:
     return encode({"role": "tool", "tool_call_id": call_id, "content": text or NO_OUTPUT})
 
 
+def translated(history: bytes, dialect: Dialect) -> bytes:
+    """Messages that one dialect sent, each behind a comma, as the other sends them."""
+    messages: list[dict[str, Any]] = json.loads(b"[" + history[1:] + b"]")
+    out: list[bytes] = []
+    for message in messages:
+        if message["role"] != "assistant":
+            out.append(encode(message))
+            continue
+        calls = [
+            ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"])
+            for call in message.get("tool_calls", ())
+        ]
+        reasoning = message.get("reasoning_content", "")
+        out.append(assistant(message["content"], reasoning, calls, dialect=dialect))
+    return b"".join(b"," + each for each in out)
+
+
 def tail(
     *,
     max_tokens: int,

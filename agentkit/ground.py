@@ -1,0 +1,97 @@
+"""What a session's lanes stand on: one sandbox, opened at first use, and their endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from agentkit.errors import SandboxGone, ToolError
+from agentkit.events import SandboxOpened
+from agentkit.sandbox import Progress, Sandbox, SandboxProvider
+
+if TYPE_CHECKING:
+    from agentkit.ladder import Rung
+    from agentkit.models.endpoint import Endpoint
+    from agentkit.run import Run
+
+
+@dataclass(slots=True)
+class Ground:
+    """The sandbox that a session, or one attempt in a copy of it, works in."""
+
+    provider: SandboxProvider | None = None
+    progress: Progress | None = None
+    opened: Sandbox | None = None
+    _opening: anyio.Lock = field(default_factory=anyio.Lock)
+
+    @classmethod
+    def of(cls, sandbox: Sandbox) -> Ground:
+        """A sandbox that is open already, for instance a fork."""
+        return cls(opened=sandbox)
+
+    @property
+    def exists(self) -> bool:
+        return self.provider is not None or self.opened is not None
+
+    async def sandbox(self, run: Run) -> Sandbox:
+        """The session's sandbox: the living one of an earlier process, or a new one."""
+        async with self._opening:
+            if self.opened is None:
+                if self.provider is None:
+                    raise ToolError("this agent has no sandbox, so this tool cannot work here")
+                self.opened = await self._open(self.provider, run)
+            return self.opened
+
+    async def _open(self, provider: SandboxProvider, run: Run) -> Sandbox:
+        last = run.state.sandbox
+        sandbox: Sandbox | None = None
+        if last is not None and last.ref:
+            try:
+                sandbox = await provider.reopen(last.ref, progress=self.progress)
+            except SandboxGone:
+                sandbox = None
+        reopened = sandbox is not None
+        if sandbox is None:
+            sandbox = await provider.open(run.log.session_id, progress=self.progress)
+        run.append(
+            SandboxOpened(description=sandbox.description, ref=dict(sandbox.ref), reopened=reopened)
+        )
+        if last is not None and not reopened:
+            run.notes.append(
+                "[The sandbox was replaced by a new one: files of the workspace are as they were;"
+                " everything else in it (shell state, processes, other files) is gone.]"
+            )
+        await run.log.commit()
+        return sandbox
+
+    async def close(self) -> None:
+        """Remove the sandbox, if one was opened."""
+        if self.opened is not None:
+            sandbox, self.opened = self.opened, None
+            with anyio.CancelScope(shield=True):
+                await sandbox.close()
+
+
+@dataclass(slots=True)
+class Endpoints:
+    """One endpoint for each address and key that a ladder's rungs name."""
+
+    connect: Callable[[Rung], Endpoint]
+    _open: dict[tuple[str, str], Endpoint] = field(
+        default_factory=dict[tuple[str, str], "Endpoint"]
+    )
+
+    def of(self, rung: Rung) -> Endpoint:
+        """The rung's endpoint, made at first use."""
+        key = (rung.base_url, rung.api_key_env)
+        if key not in self._open:
+            self._open[key] = self.connect(rung)
+        return self._open[key]
+
+    async def aclose(self) -> None:
+        for endpoint in self._open.values():
+            await endpoint.aclose()
+        self._open.clear()

@@ -217,6 +217,47 @@ class Sandbox(Protocol):
         """
         ...
 
+    async def snapshot(self) -> Mapping[str, str]:
+        """Keep the file system as it is now; what ``SandboxProvider.restore`` needs, JSON-safe.
+
+        It holds no process and no memory, and not a workspace that is mounted: that folder is
+        the user's own, and its states are the checkpoints' business. It outlives the sandbox and
+        this process, until ``SandboxProvider.forget``.
+
+        Raises:
+            SandboxError: this backend cannot (``capabilities.snapshot``).
+        """
+        ...
+
+    async def fork(self, session_id: str) -> Sandbox:
+        """Return another sandbox with the same files and its own copy of the workspace.
+
+        Nothing that happens in one of the two is seen in the other; ``merge`` brings the
+        workspace's changes home. Processes and shell state are not taken along.
+
+        Raises:
+            SandboxError: this backend cannot (``capabilities.fork``).
+        """
+        ...
+
+    async def changes(self) -> bytes:
+        """What was changed in the workspace since it was copied, as a patch that git takes.
+
+        For forks, and sandboxes that work on a copy.
+
+        Raises:
+            UsageError: the workspace is no copy: its changes are in place.
+        """
+        ...
+
+    async def merge(self, fork: Sandbox) -> list[str]:
+        """Bring a fork's workspace changes into this sandbox; the changed paths.
+
+        Raises:
+            WorkspaceError: a file was changed here too; nothing was written.
+        """
+        ...
+
     async def close(self) -> None:
         """End every process and remove the sandbox. Safe to call twice."""
         ...
@@ -240,4 +281,19 @@ class SandboxProvider(Protocol):
         Raises:
             SandboxGone: it no longer exists (the caller opens a new one and says so).
         """
+        ...
+
+    async def restore(
+        self, snapshot: Mapping[str, str], session_id: str, *, progress: Progress | None = None
+    ) -> Sandbox:
+        """Open a sandbox whose files are those of the snapshot.
+
+        Raises:
+            SandboxGone: the snapshot no longer exists.
+            SandboxError: it is another backend's.
+        """
+        ...
+
+    async def forget(self, snapshot: Mapping[str, str]) -> None:
+        """Remove a snapshot; fine when it is gone already."""
         ...

@@ -2,108 +2,101 @@
 
 from __future__ import annotations
 
-import os
+import io
+import tarfile
+import tempfile
+from collections.abc import Collection
 from pathlib import Path
+from typing import IO
 
 import anyio
 
-from agentkit.errors import WorkspaceError
 from agentkit.sandboxes._engine import Engine
-from agentkit.sandboxes._tree import Entry, Tree, changed_paths, diff, from_tar, to_tar
+from agentkit.sandboxes._tree import Tree, differing, from_tar, pack
 
 __all__ = ["CopiedWorkspace"]
 
-_BASE = "/var/lib/agentkit"
+WORKSPACE = "/workspace"
+_BASES = "/var/lib/agentkit"
 """Where the container keeps the copy as it was at first; so it is there after a crash of ours."""
+_SPOOL = 8 << 20
 
 
 class CopiedWorkspace:
-    """The copy at /workspace in one container."""
+    """The copy at /workspace in one container.
 
-    def __init__(self, engine: Engine, container: str) -> None:
+    Trees travel as archives, through a file where they are large; in memory are only the files
+    that differ.
+
+    Args:
+        sandbox_id: a fork's own base lies beside that of the sandbox it was made from.
+    """
+
+    def __init__(self, engine: Engine, container: str, sandbox_id: str) -> None:
         self._engine = engine
         self._container = container
+        self._base = f"{_BASES}/{sandbox_id}"
 
     async def upload(self, workspace: Path, uid: int, gid: int) -> None:
-        for root, owner, group in (("workspace", uid, gid), (f"{_BASE[1:]}/workspace", 0, 0)):
-            data = await anyio.to_thread.run_sync(to_tar, workspace, root, owner, group)
-            await self._put(data)
+        """Fill the copy from a folder of this machine; its files belong to that user inside."""
+        with _spool() as archive:
+            await anyio.to_thread.run_sync(pack, archive, workspace, WORKSPACE[1:], uid, gid)
+            await self._fill(archive)
 
-    async def changes(self) -> bytes:
-        old, new = await self._trees()
-        return await anyio.to_thread.run_sync(diff, old, new)
+    async def take(self, origin: str) -> None:
+        """Fill the copy from another container's workspace, owners and modes included."""
+        with _spool() as archive:
+            await CopiedWorkspace(self._engine, origin, "")._read(WORKSPACE, archive)
+            await self._fill(archive)
 
-    async def apply(self, target: Path) -> list[str]:
-        old, new = await self._trees()
-        return await anyio.to_thread.run_sync(_apply, target, old, new)
+    async def trees(self) -> tuple[Tree, Tree]:
+        """The files that differ, as they were and as they are."""
+        with _spool() as before, _spool() as after:
+            await self._read(f"{self._base}/workspace", before)
+            await self._read(WORKSPACE, after)
+            return await anyio.to_thread.run_sync(differing, before, after)
 
-    async def _trees(self) -> tuple[Tree, Tree]:
-        old = from_tar(await self._get(f"{_BASE}/workspace"))
-        return old, from_tar(await self._get("/workspace"))
+    async def entries(self, paths: Collection[str]) -> Tree:
+        """The files of these names, as they are in /workspace."""
+        with _spool() as archive:
+            await self._read(WORKSPACE, archive)
+            return await anyio.to_thread.run_sync(from_tar, archive, paths)
 
-    async def _put(self, data: bytes) -> None:
+    async def _fill(self, archive: IO[bytes]) -> None:
+        # Nobody but root may look into the base: it is what changes are measured against.
+        await self._put("/", _folders(self._base))
+        for target in (self._base, "/"):
+            archive.seek(0)
+            await self._put(target, archive)
+
+    async def _put(self, target: str, data: IO[bytes]) -> None:
         await self._engine.call(
-            lambda: self._engine.api.put_archive(self._container, "/", data),
+            lambda: self._engine.api.put_archive(self._container, target, data),
             container=self._container,
         )
 
-    async def _get(self, path: str) -> bytes:
-        def read() -> bytes:
+    async def _read(self, path: str, archive: IO[bytes]) -> None:
+        def read() -> None:
             stream, _ = self._engine.api.get_archive(self._container, path)
-            return b"".join(stream)
+            for piece in stream:
+                archive.write(piece)
 
-        return await self._engine.call(read, container=self._container)
-
-
-def _apply(target: Path, old: Tree, new: Tree) -> list[str]:
-    changed = changed_paths(old, new)
-    conflicts = [
-        path for path in changed if _current(target, path) not in (old.get(path), new.get(path))
-    ]
-    if conflicts:
-        raise WorkspaceError(
-            f"{len(conflicts)} of {len(changed)} changed files were also changed in {target}",
-            tried=", ".join(conflicts[:5]),
-            hint="Nothing was written; merge them from the diff",
-        )
-    for path in changed:
-        _write(target, path, new.get(path))
-    return changed
+        await self._engine.call(read, container=self._container)
 
 
-def _current(target: Path, path: str) -> Entry | None:
-    place = _beneath(target, path)
-    if place.is_symlink():
-        return Entry(os.fsencode(os.readlink(place)), link=True)
-    if not place.exists():
-        return None
-    if not place.is_file():
-        raise WorkspaceError(f"{place} is not a file", hint="Nothing was written")
-    return Entry(place.read_bytes(), executable=bool(place.stat().st_mode & 0o100))
+def _spool() -> IO[bytes]:
+    # Not /tmp by itself: what TMPDIR says. Only a large workspace ever reaches the disk.
+    return tempfile.SpooledTemporaryFile(max_size=_SPOOL)
 
 
-def _write(target: Path, path: str, entry: Entry | None) -> None:
-    place = _beneath(target, path)
-    if place.is_symlink() or (entry is None and place.exists()):
-        place.unlink()
-    if entry is None:
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if entry.link:
-        place.unlink(missing_ok=True)
-        place.symlink_to(os.fsdecode(entry.data))
-        return
-    place.write_bytes(entry.data)
-    mode = place.stat().st_mode & 0o777
-    place.chmod(mode | 0o111 if entry.executable else mode & ~0o111)
-
-
-def _beneath(target: Path, path: str) -> Path:
-    """The path, after a check that no name or link on the way leads out of the folder."""
-    place = target / path
-    parent = Path(os.path.realpath(place.parent))
-    if ".." in Path(path).parts or not (parent == target or target in parent.parents):
-        raise WorkspaceError(
-            f"{path} leads out of {target}", hint="Nothing was written; look at the diff"
-        )
-    return place
+def _folders(path: str) -> IO[bytes]:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder in (*reversed(Path(path).parents[:-1]), Path(path)):
+            if str(folder) in ("/var", "/var/lib"):
+                continue
+            info = tarfile.TarInfo(str(folder)[1:])
+            info.type, info.mode = tarfile.DIRTYPE, 0o700
+            tar.addfile(info)
+    buffer.seek(0)
+    return buffer

@@ -12,7 +12,7 @@ from agentkit.errors import EngineUnavailable, ImageError, SandboxError, Workspa
 from agentkit.sandbox import Progress
 from agentkit.sandboxes._engine import Engine
 from agentkit.sandboxes._environment import QUIET
-from agentkit.sandboxes._owner import LABEL, OWNER, SESSION, owner_now, remove
+from agentkit.sandboxes._owner import OWNER, owner_now, remove
 from agentkit.sandboxes._scripts import PID1
 from agentkit.sandboxes._shield import shielded
 
@@ -61,7 +61,7 @@ async def resolve_image(engine: Engine, image: str | None, progress: Progress) -
 
 
 async def create_container(
-    engine: Engine, provider: Docker, image: str, workspace: Path, sandbox_id: str, session: str
+    engine: Engine, provider: Docker, image: str, workspace: Path, labels: dict[str, str]
 ) -> str:
     """Create and start the container; nothing of it stays when that fails."""
     user = provider.user
@@ -69,7 +69,7 @@ async def create_container(
         user = await _mount_user(engine, workspace)
     config = _config(provider, workspace, user or "")
     config["environment"] = await _environment(engine, image, provider, user or "")
-    config["labels"] = {LABEL: sandbox_id, OWNER: owner_now(), SESSION: session}
+    config["labels"] = labels | {OWNER: owner_now()}
 
     def create() -> str:
         host = engine.api.create_host_config(**config.pop("host"))

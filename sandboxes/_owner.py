@@ -8,11 +8,23 @@ from typing import Any
 
 from agentkit.sandboxes._engine import Engine
 
-__all__ = ["LABEL", "OWNER", "SESSION", "owner_dead", "owner_now", "prune", "sweep"]
+__all__ = [
+    "FORK_IMAGE",
+    "LABEL",
+    "OWNER",
+    "SESSION",
+    "owner_dead",
+    "owner_now",
+    "prune",
+    "remove",
+    "sweep",
+]
 
 LABEL = "agentkit.sandbox"
 OWNER = "agentkit.owner"
 SESSION = "agentkit.session"
+FORK_IMAGE = "agentkit.fork.image"
+"""On a fork's container: the image that was made for it alone, and goes with it."""
 
 
 def owner_now() -> str:
@@ -54,7 +66,7 @@ async def sweep(engine: Engine) -> int:
         if entry["State"] == "running":
             await _quietly(engine, lambda i=entry["Id"]: engine.api.kill(i, "USR1"))
         else:
-            await remove(engine, entry["Id"])
+            await _remove_entry(engine, entry)
             removed += 1
     return removed
 
@@ -64,14 +76,24 @@ async def prune(engine: Engine, *, everything: bool = False) -> list[str]:
     removed: list[str] = []
     for entry in await _ours(engine):
         if everything or owner_dead(entry["Labels"].get(OWNER, "")):
-            await remove(engine, entry["Id"])
+            await _remove_entry(engine, entry)
             removed.append(entry["Id"][:12])
     return removed
 
 
-async def remove(engine: Engine, container: str) -> None:
-    """Remove a container with its anonymous volumes; fine when it is gone already."""
+async def remove(engine: Engine, container: str, image: str = "") -> None:
+    """Remove a container with its anonymous volumes; fine when it is gone already.
+
+    Args:
+        image: an image that was made for it alone.
+    """
     await _quietly(engine, lambda: engine.api.remove_container(container, v=True, force=True))
+    if image:
+        await _quietly(engine, lambda: engine.api.remove_image(image))
+
+
+async def _remove_entry(engine: Engine, entry: dict[str, Any]) -> None:
+    await remove(engine, entry["Id"], entry["Labels"].get(FORK_IMAGE, ""))
 
 
 async def _ours(engine: Engine) -> list[dict[str, Any]]:

@@ -21,12 +21,13 @@ from agentkit.sandbox import (
 from agentkit.sandboxes._channel import Channel
 from agentkit.sandboxes._control import Control
 from agentkit.sandboxes._files import Files
+from agentkit.sandboxes._forking import Forking
 from agentkit.sandboxes._shell import Limits, PersistentShell, ShellKind
 
 __all__ = ["RuntimeSandbox"]
 
 
-class RuntimeSandbox(ABC):
+class RuntimeSandbox(Forking, ABC):
     """A sandbox made of a control shell, named shells, and a few shells for ``exec``.
 
     Args:

@@ -71,6 +71,16 @@ class Container:
     ) -> ContainerSandbox:
         return await self.open("", progress=progress)
 
+    async def restore(
+        self, snapshot: Mapping[str, str], session_id: str, *, progress: Progress | None = None
+    ) -> ContainerSandbox:
+        raise SandboxError(
+            "somebody else's container has no snapshots of ours", tried=str(dict(snapshot))
+        )
+
+    async def forget(self, snapshot: Mapping[str, str]) -> None:
+        """Nothing to remove: this provider makes no snapshots."""
+
 
 class EngineSandbox(RuntimeSandbox):
     """What sandboxes in a container have in common."""

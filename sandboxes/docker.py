@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +16,12 @@ from agentkit.sandbox import Capabilities, Progress
 from agentkit.sandboxes._copied import CopiedWorkspace
 from agentkit.sandboxes._create import create_container, resolve_image
 from agentkit.sandboxes._engine import Engine, connect
-from agentkit.sandboxes._owner import remove, sweep
+from agentkit.sandboxes._merge import merge_into_folder
+from agentkit.sandboxes._owner import FORK_IMAGE, LABEL, SESSION, remove, sweep
 from agentkit.sandboxes._runtime import new_sandbox_id
 from agentkit.sandboxes._shell import ShellKind
+from agentkit.sandboxes._snapshots import commit, forget, require, snapshot_image
+from agentkit.sandboxes._tree import Tree
 from agentkit.sandboxes._workspace import checked_workspace
 from agentkit.sandboxes.container import EngineSandbox
 
@@ -82,48 +86,115 @@ class Docker:
     async def open(self, session_id: str, *, progress: Progress | None = None) -> DockerSandbox:
         workspace = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
         engine = await connect(self.host)
-        made = ""
-        try:
+        async with _engine_of(engine):
             await sweep(engine)
             image = await resolve_image(engine, self.image, progress or _silent)
-            sandbox_id = new_sandbox_id()
-            made = await create_container(engine, self, image, workspace, sandbox_id, session_id)
-            sandbox = DockerSandbox(engine, self, made, sandbox_id, image)
+            new = await _start(engine, self, image, session_id, workspace=workspace)
             if self.workspace_mode == "copy":
-                await sandbox.upload(workspace)
-            return sandbox
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                if made:
-                    await remove(engine, made)
-                await engine.close()
-            raise
+                await _filled(new, lambda: new.upload(workspace))
+        return new
+
+    async def restore(
+        self, snapshot: Mapping[str, str], session_id: str, *, progress: Progress | None = None
+    ) -> DockerSandbox:
+        """Open a sandbox whose files are those of the snapshot, under this provider's limits.
+
+        A mounted workspace is mounted as it is now; a copied one is as the snapshot has it.
+        """
+        image = snapshot_image(snapshot)
+        workspace = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
+        engine = await connect(self.host)
+        async with _engine_of(engine):
+            await require(engine, image)
+            await sweep(engine)
+            base = snapshot.get("base", "") if self.workspace_mode == "copy" else ""
+            new = await _start(engine, self, image, session_id, workspace=workspace, base=base)
+            if self.workspace_mode == "copy" and not base:
+                await _filled(new, lambda: new.upload(workspace))
+        return new
+
+    async def forget(self, snapshot: Mapping[str, str]) -> None:
+        """Remove the snapshot's image; one that a container still uses stays until prune."""
+        engine = await connect(self.host)
+        async with _engine_of(engine, keep=False):
+            await forget(engine, snapshot_image(snapshot))
 
     async def reopen(
         self, ref: Mapping[str, str], *, progress: Progress | None = None
     ) -> DockerSandbox:
         engine = await connect(self.host)
-        try:
+        async with _engine_of(engine):
             container = ref.get("container", "")
             state = await engine.state(container) if container else None
             if state is None or state["Dead"]:
                 raise SandboxGone("the reference names no container", tried=str(dict(ref)))
-            sandbox = DockerSandbox(engine, self, container, ref["id"], ref.get("image", ""))
+            provider = replace(self, workspace_mode=ref.get("workspace", self.workspace_mode))
+            sandbox = DockerSandbox(
+                engine, provider, container, ref["id"], ref.get("image", ""), ref.get("base", "")
+            )
+            sandbox.fork_image = ref.get("fork", "")
             if not state["Running"]:
                 await sandbox.revive()
             await sandbox.control_open()
-        except BaseException:
+        return sandbox
+
+
+@asynccontextmanager
+async def _engine_of(engine: Engine, *, keep: bool = True) -> AsyncGenerator[None]:
+    """The sandbox that is opened within takes the connection over, unless that fails."""
+    try:
+        yield
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        if not keep:
             with anyio.CancelScope(shield=True):
                 await engine.close()
-            raise
-        return sandbox
+
+
+async def _start(
+    engine: Engine,
+    provider: Docker,
+    image: str,
+    session_id: str,
+    *,
+    workspace: Path,
+    base: str = "",
+    fork_image: str = "",
+) -> DockerSandbox:
+    """Create a container and the sandbox that owns it."""
+    sandbox_id = new_sandbox_id()
+    labels = {LABEL: sandbox_id, SESSION: session_id} | (
+        {FORK_IMAGE: fork_image} if fork_image else {}
+    )
+    container = await create_container(engine, provider, image, workspace, labels)
+    new = DockerSandbox(engine, provider, container, sandbox_id, image, base)
+    new.fork_image = fork_image
+    return new
+
+
+async def _filled(new: DockerSandbox, fill: Callable[[], Awaitable[None]]) -> None:
+    """Fill the workspace; nothing of the container stays when that fails."""
+    try:
+        await fill()
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await new.close()
+        raise
 
 
 class DockerSandbox(EngineSandbox):
     """One container that is ours."""
 
     def __init__(
-        self, engine: Engine, provider: Docker, container: str, sandbox_id: str, image: str
+        self,
+        engine: Engine,
+        provider: Docker,
+        container: str,
+        sandbox_id: str,
+        image: str,
+        base: str = "",
     ) -> None:
         # USR2 stops the lease, USR1 starts it: see PID1.
         super().__init__(
@@ -136,10 +207,20 @@ class DockerSandbox(EngineSandbox):
         )
         self._provider = provider
         self._image = image
+        self._base = base or sandbox_id
+        self.fork_image = ""
+        """The image that was made for this sandbox alone, and goes with it."""
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(isolated=True, network_policy=True, memory_limit=True, reopen=True)
+        return Capabilities(
+            isolated=True,
+            network_policy=True,
+            memory_limit=True,
+            snapshot=True,
+            fork=True,
+            reopen=True,
+        )
 
     @property
     def ref(self) -> Mapping[str, str]:
@@ -148,6 +229,9 @@ class DockerSandbox(EngineSandbox):
             "container": self._container,
             "id": self._id,
             "image": self._image,
+            "workspace": self._provider.workspace_mode,
+            "base": self._base,
+            "fork": self.fork_image,
         }
 
     @property
@@ -162,15 +246,35 @@ class DockerSandbox(EngineSandbox):
         """Fill the copy: see ``CopiedWorkspace``."""
         _, ids = await self._control.request("id -u; id -g")
         uid, gid = (int(number) for number in ids.split())
-        await CopiedWorkspace(self._engine, self._container).upload(workspace, uid, gid)
+        await self._copy().upload(workspace, uid, gid)
 
-    async def changes(self) -> bytes:
-        """What the session changed in its copy, as a diff that ``git apply`` takes.
+    async def snapshot(self) -> Mapping[str, str]:
+        image = await commit(self._engine, self._container, "snapshot", "")
+        found = {"kind": "docker-snapshot", "image": image}
+        return found | ({"base": self._base} if self._provider.workspace_mode == "copy" else {})
 
-        Raises:
-            UsageError: the workspace is mounted; its changes are in place.
-        """
-        return await self._copy().changes()
+    async def fork(self, session_id: str) -> DockerSandbox:
+        image = await commit(self._engine, self._container, "fork", session_id)
+        provider = replace(self._provider, image=image, workspace_mode="copy")
+        try:
+            engine = await connect(provider.host)
+            async with _engine_of(engine):
+                new = await _start(
+                    engine, provider, image, session_id, workspace=Path(), fork_image=image
+                )
+                await _filled(new, lambda: new._copy().take(self._container))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await forget(self._engine, image)
+            raise
+        return new
+
+    async def trees(self) -> tuple[Tree, Tree]:
+        self._require_copy()
+        return await self._copy().trees()
+
+    async def entries(self, paths: Collection[str]) -> Tree:
+        return await self._copy().entries(paths)
 
     async def apply(self, workspace: str | os.PathLike[str] | None = None) -> list[str]:
         """Bring the copy's changes to the folder it was made from; the changed paths.
@@ -179,12 +283,15 @@ class DockerSandbox(EngineSandbox):
             WorkspaceError: a file was changed there too; nothing was written.
         """
         target = checked_workspace(workspace or self._provider.workspace)
-        return await self._copy().apply(target)
+        old, new = await self.trees()
+        return await anyio.to_thread.run_sync(merge_into_folder, target, old, new)
 
     def _copy(self) -> CopiedWorkspace:
+        return CopiedWorkspace(self._engine, self._container, self._base)
+
+    def _require_copy(self) -> None:
         if self._provider.workspace_mode != "copy":
             raise UsageError("the workspace is mounted: its changes are in the folder already")
-        return CopiedWorkspace(self._engine, self._container)
 
     async def revive(self) -> bool:
         """Start the container again if it has stopped (its files are kept)."""
@@ -206,7 +313,7 @@ class DockerSandbox(EngineSandbox):
         await self._drop_streams()
         try:
             with anyio.move_on_after(_REMOVE_WAIT, shield=True):
-                await remove(self._engine, self._container)
+                await remove(self._engine, self._container, self.fork_image)
         except SandboxError:
             # The engine is gone; the lease ends the container, the next sweep removes it.
             pass

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 
-from agentkit.errors import EngineUnavailable, SandboxGone
+from agentkit.errors import EngineUnavailable, SandboxError, SandboxGone
 from agentkit.sandbox import Capabilities, Progress
 from agentkit.sandboxes._channel import Channel, PipeChannel
 from agentkit.sandboxes._environment import QUIET
+from agentkit.sandboxes._local_copy import LocalCopy, read_entries
 from agentkit.sandboxes._runtime import RuntimeSandbox, new_sandbox_id
 from agentkit.sandboxes._shell import ShellKind
+from agentkit.sandboxes._shield import shielded
+from agentkit.sandboxes._tree import Tree
 from agentkit.sandboxes._workspace import checked_workspace
 
 __all__ = ["Local", "LocalSandbox"]
@@ -58,6 +61,14 @@ class Local:
             hint="A new one starts in the same folder; variables and jobs are gone",
         )
 
+    async def restore(
+        self, snapshot: Mapping[str, str], session_id: str, *, progress: Progress | None = None
+    ) -> LocalSandbox:
+        raise SandboxError("a local sandbox has no snapshots", tried=str(dict(snapshot)))
+
+    async def forget(self, snapshot: Mapping[str, str]) -> None:
+        """Nothing to remove: a local sandbox makes no snapshots."""
+
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment without secrets, with what keeps programs quiet."""
@@ -68,16 +79,23 @@ class LocalSandbox(RuntimeSandbox):
     """Shells of this machine, each in a kernel session of its own."""
 
     def __init__(
-        self, sandbox_id: str, path: Path, env: Mapping[str, str], provider: Local
+        self,
+        sandbox_id: str,
+        path: Path,
+        env: Mapping[str, str],
+        provider: Local,
+        copy: LocalCopy | None = None,
     ) -> None:
         # Its input ends when this process does, however it ends; then nothing of ours lives on.
         greeting = f"trap '_reap {sandbox_id}.' EXIT"
         super().__init__(sandbox_id, str(path), kind=provider.shell, greeting=greeting)
         self._env = dict(env)
+        self._provider = provider
+        self._copy = copy
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(isolated=False)
+        return Capabilities(isolated=False, fork=True)
 
     @property
     def ref(self) -> Mapping[str, str]:
@@ -85,7 +103,8 @@ class LocalSandbox(RuntimeSandbox):
 
     @property
     def description(self) -> str:
-        return f"local · no isolation · {self._workdir}"
+        copied = " · workspace copy" if self._copy else ""
+        return f"local · no isolation · {self._workdir}{copied}"
 
     async def spawn(self, argv: list[str], *, tty: bool = False) -> Channel:
         def start() -> subprocess.Popen[bytes]:
@@ -113,6 +132,20 @@ class LocalSandbox(RuntimeSandbox):
     async def revive(self) -> bool:
         return False
 
+    async def fork(self, session_id: str) -> LocalSandbox:
+        copy = await shielded(lambda: anyio.to_thread.run_sync(LocalCopy.of, Path(self._workdir)))
+        return LocalSandbox(new_sandbox_id(), copy.workspace, self._env, self._provider, copy)
+
+    async def trees(self) -> tuple[Tree, Tree]:
+        if self._copy is None:
+            return await super().trees()
+        return await anyio.to_thread.run_sync(self._copy.trees)
+
+    async def entries(self, paths: Collection[str]) -> Tree:
+        return await anyio.to_thread.run_sync(read_entries, Path(self._workdir), paths)
+
     async def _dispose(self) -> None:
         await self._control.request(f"_reap {self._id}.")
         await self._drop_streams()
+        if self._copy is not None:
+            await anyio.to_thread.run_sync(self._copy.remove)

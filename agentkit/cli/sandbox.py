@@ -58,8 +58,10 @@ def prune(
 
     async def work(engine: Any) -> None:
         from agentkit.sandboxes._owner import prune as remove_left_over
+        from agentkit.sandboxes._snapshots import prune_images
 
         removed = await remove_left_over(engine, everything=everything)
+        removed += await prune_images(engine, everything=everything)
         print(f"removed {', '.join(removed)}" if removed else "nothing to remove")
 
     _with_engine(work)

@@ -2,70 +2,150 @@
 
 Each message is encoded once, when its event enters the history. A body is the frozen head, the
 fragments in their order, and a short tail that does not reach the prompt. There is no method
-that edits, reorders or drops anything.
+that edits, reorders or drops anything. A lane may begin with another lane's history (a fork):
+then its bytes begin with the other's bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
+from array import array
+from bisect import bisect_left, bisect_right
 
 from agentkit.events import Event, LaneOpened, Message, ModelResponded, Steered, ToolFinished
 from agentkit.ladder import Dialect, Rung
 from agentkit.models import wire
 
+_ANSWER, _RESULT, _USER = b"art"
+
 
 class Lane:
-    """The history of one lane on one rung."""
+    """The history of one lane on one rung.
 
-    __slots__ = ("_buffer", "_hash", "fragments", "head_size", "rung", "turns")
+    Args:
+        opened: the event that opens it.
+        parent: the lane whose history, up to ``opened.upto``, it begins with. The head is the
+            lane's own: where it is another than the parent's, the cache is cold.
+    """
 
-    def __init__(self, opened: LaneOpened, replayed: bytes = b"") -> None:
-        """A lane with nothing but its head, or with a history that another lane lived through.
+    __slots__ = ("_buffer", "_hash", "_hashed", "_kinds", "_seqs", "_sizes", "head_size", "rung")
 
-        Args:
-            replayed: that history, as ``history_for`` of the other lane gives it.
-        """
+    def __init__(self, opened: LaneOpened, parent: Lane | None = None) -> None:
         self.rung = Rung(**opened.rung)
         self._buffer = bytearray(
             wire.head(self.rung, system=opened.system, tools=opened.tools, user_id=opened.user_id)
         )
         self.head_size = len(self._buffer)
         """Bytes up to and including the system message."""
-        self._buffer += replayed
-        self._hash = hashlib.sha256(self._buffer)
-        self.fragments = 0
-        """Messages that entered after the system message, replayed ones apart."""
-        self.turns: list[int] = []
-        """Size in bytes before each answer: where a shorter history may end."""
+        self._seqs = array("q")  # per fragment: its event's number,
+        self._sizes = array("q")  # the history's bytes behind it,
+        self._kinds = bytearray()  # and what it is
+        self._hash = hashlib.sha256()
+        self._hashed = 0
+        if parent is not None:
+            self._inherit(parent, opened.upto)
+
+    def _inherit(self, parent: Lane, upto: int) -> None:
+        same = parent.rung.speaks == self.rung.speaks
+        start = parent.head_size
+        for seq, end, kind in zip(parent._seqs, parent._sizes, parent._kinds, strict=True):
+            if end - parent.head_size > upto:
+                return
+            fragment = bytes(memoryview(parent._buffer)[start:end])
+            self._buffer += fragment if same else wire.translated(fragment, self.rung.speaks)
+            self._enter(seq, kind)
+            start = end
+
+    def _enter(self, seq: int, kind: int) -> None:
+        self._seqs.append(seq)
+        self._sizes.append(len(self._buffer))
+        self._kinds.append(kind)
 
     def append(self, event: Event) -> None:
         """Take in an event; those that the model does not see change nothing."""
         fragment = project(event, self.rung.speaks)
         if fragment is not None:
-            if isinstance(event, ModelResponded):
-                self.turns.append(self.size)
-            self._hash.update(fragment)
             self._buffer += b"," + fragment
-            self.fragments += 1
+            self._enter(event.seq or 0, _kind(event))
 
     @property
     def size(self) -> int:
         """Bytes of head and fragments."""
         return len(self._buffer)
 
+    @property
+    def head(self) -> bytes:
+        """The bytes that never change, up to and including the system message."""
+        return bytes(memoryview(self._buffer)[: self.head_size])
+
+    @property
+    def fragments(self) -> int:
+        """Messages after the system message."""
+        return len(self._kinds)
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the event that entered last, 0 of an empty history."""
+        return self._seqs[-1] if self._seqs else 0
+
+    @property
+    def turns(self) -> list[int]:
+        """Size in bytes before each answer: where a shorter history may end."""
+        return [
+            self._sizes[index - 1] if index else self.head_size
+            for index, kind in enumerate(self._kinds)
+            if kind == _ANSWER
+        ]
+
+    def size_at(self, seq: int) -> int:
+        """Size in bytes behind the last fragment whose event has at most this number."""
+        index = bisect_right(self._seqs, seq)
+        return self._sizes[index - 1] if index else self.head_size
+
+    def boundary(self, turn: int) -> int:
+        """Number of the last event of a turn: its answer, or the last result of its calls.
+
+        Args:
+            turn: counts this history's answers from 1; 0 is what came before the first one.
+
+        Raises:
+            ValueError: there is no such turn.
+        """
+        answers = [index for index, kind in enumerate(self._kinds) if kind == _ANSWER]
+        if not 0 <= turn <= len(answers):
+            raise ValueError(f"turn {turn} is not one of 0 to {len(answers)}")
+        if turn == 0:
+            first = answers[0] if answers else len(self._kinds)
+            return self._seqs[first - 1] if first else 0
+        index = answers[turn - 1]
+        while index + 1 < len(self._kinds) and self._kinds[index + 1] == _RESULT:
+            index += 1
+        return self._seqs[index]
+
+    def is_stored(self, seq: int) -> bool:
+        """Whether the provider has a cache unit that ends behind this event.
+
+        It stores one at the end of each answered request's input and of each answer (api-docs
+        kv_cache guide, 2026-11).
+        """
+        index = bisect_right(self._seqs, seq) - 1
+        answered = index >= 0 and self._kinds[index] == _ANSWER
+        return answered or bytes(self._kinds[index + 1 : index + 2]) == bytes([_ANSWER])
+
     def since(self, offset: int) -> bytes:
         """The bytes that came after the history had ``offset`` bytes."""
-        return bytes(self._buffer[offset:])
+        return bytes(memoryview(self._buffer)[offset:])
 
-    def history_for(self, dialect: Dialect, upto: int) -> bytes:
-        """The first ``upto`` bytes after the head, as a lane of that dialect sends them."""
-        history = bytes(self._buffer[self.head_size : self.head_size + upto])
-        return history if dialect == self.rung.speaks else wire.translated(history, dialect)
+    def message_at(self, size: int) -> int:
+        """How many messages, the system's too, the first ``size`` bytes hold."""
+        return 1 + bisect_left(self._sizes, size + 1)
 
     @property
     def prefix(self) -> str:
-        """Identity of everything a request of now would start with."""
-        return self._hash.copy().hexdigest()[:16]
+        """Identity of everything a request of now would start with: a running SHA-256."""
+        self._hash.update(memoryview(self._buffer)[self._hashed :])
+        self._hashed = len(self._buffer)
+        return self._hash.hexdigest()[:16]
 
     def body(
         self, *, max_tokens: int, stream: bool, trailing: str = "", upto: int | None = None
@@ -79,6 +159,12 @@ class Lane:
         tail = wire.tail(max_tokens=max_tokens, stream=stream, dialect=self.rung.speaks)
         extra = b"," + wire.user(trailing) if trailing else b""
         return b"".join((memoryview(self._buffer)[:upto], extra, tail))
+
+
+def _kind(event: Event) -> int:
+    if isinstance(event, ModelResponded):
+        return _ANSWER
+    return _RESULT if isinstance(event, ToolFinished) else _USER
 
 
 def project(event: Event, dialect: Dialect) -> bytes | None:

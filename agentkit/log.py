@@ -76,7 +76,7 @@ class EventLog:
             async with self._writing:
                 batch = self._pending[:]
                 if batch:
-                    rows = [_row(event) for event in batch]
+                    rows = [as_row(event) for event in batch]
                     await to_thread.run_sync(self._store.append, self.session_id, rows)
                     del self._pending[: len(batch)]
                     for event in batch:
@@ -109,7 +109,8 @@ def read(store: Store, session_id: str) -> list[Event]:
     return [from_dict(json.loads(row.data)) for row in store.read(session_id)]
 
 
-def _row(event: Event) -> Row:
+def as_row(event: Event) -> Row:
+    """The event as a store keeps it."""
     record = to_dict(event)
     data = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
     try:

@@ -43,7 +43,7 @@ async def ask(run: Run) -> ModelResponded:
     max_tokens = run.lane.rung.max_tokens
     for _ in range(MAX_CUTS):
         started = time.monotonic()
-        answer = await _with_retries(run, max_tokens)
+        answer = await _in_turn(run, max_tokens)
         if not _is_cut(answer):
             return run.append(_responded(run, answer, time.monotonic() - started))
         max_tokens = _log_cut(run, answer, max_tokens)
@@ -51,6 +51,16 @@ async def ask(run: Run) -> ModelResponded:
         f"the answer was cut at its limit {MAX_CUTS} times",
         hint="Give the rung a larger max_tokens, or a smaller task",
     )
+
+
+async def _in_turn(run: Run, max_tokens: int) -> Answer:
+    """Of forks that start together one asks first, and the others find its prefix stored."""
+    if run.fan is None:
+        return await _with_retries(run, max_tokens)
+    async with run.fan.turn():
+        answer = await _with_retries(run, max_tokens)
+    run.fan = None
+    return answer
 
 
 async def ask_aside(

@@ -16,6 +16,7 @@ from agentkit.state import State
 from agentkit.tool import Tool
 
 if TYPE_CHECKING:
+    from agentkit.forks import FanOut
     from agentkit.history import Lane
     from agentkit.models.catalogue import Catalogue
     from agentkit.models.endpoint import Endpoint
@@ -43,6 +44,8 @@ class Run:
     watched: bool = False
     """Somebody looks at answers while they are written, so requests are streamed."""
     lane_name: str = "main"
+    fan: FanOut | None = None
+    """Shared by forks that start together, until this one has asked."""
     tool_state: dict[str, Any] = field(default_factory=dict[str, Any])
     checks: tuple[str, ...] = ()
     """Commands that must exit 0 before this run may finish."""

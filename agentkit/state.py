@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentkit.events import (
@@ -22,12 +22,12 @@ from agentkit.events import (
     RunStarted,
     SandboxOpened,
     SessionFinished,
+    SessionForked,
     SessionStarted,
     ToolFinished,
     ToolStarted,
 )
 from agentkit.history import Lane
-from agentkit.ladder import Rung
 from agentkit.models.tokens import estimate_tokens
 from agentkit.models.types import ToolCall, Usage
 
@@ -86,6 +86,8 @@ class State:
         match event:
             case SessionStarted():
                 self.session = event
+            case SessionForked():
+                self._forked()
             case RunStarted():
                 self.run, self.finished = event, None
                 self.stale.update(self.checks)
@@ -117,14 +119,32 @@ class State:
                 pass
 
     def _open_lane(self, event: LaneOpened) -> None:
-        replayed = b""
-        if event.replays:
-            dialect = Rung(**event.rung).speaks
-            replayed = self.lanes[event.replays].history_for(dialect, event.upto)
-        self.lanes[event.lane] = Lane(event, replayed)
+        """A lane begins, empty or with the history of another one."""
+        parent = self.lanes[event.replays] if event.replays else None
+        lane = self.lanes[event.lane] = Lane(event, parent)
         self.opened[event.lane] = event
+        if parent is not None and lane.last_seq == parent.last_seq:
+            self._take_over(event, same_head=lane.head == parent.head)
         if event.role in ("main", "hand-off"):
             self.current = event.lane
+
+    def _take_over(self, event: LaneOpened, *, same_head: bool) -> None:
+        """A lane that has all of another's history has its open calls and its length."""
+        calls = [
+            (id, call) for (lane, id), call in self.open_calls.items() if lane == event.replays
+        ]
+        self.open_calls.update({(event.lane, id): call for id, call in calls})
+        if same_head and event.replays in self.last_usage:
+            self.last_usage[event.lane] = self.last_usage[event.replays]
+            self.size_then[event.lane] = self.size_then[event.replays]
+
+    def _forked(self) -> None:
+        """What came before was another session's: its history stays, its spending does not."""
+        self.usage, self.cost_usd, self.priced = Usage(), 0.0, True
+        self.turns, self.seconds = 0, 0.0
+        self.finished = None
+        if self.sandbox is not None:  # the other session's sandbox is not ours to use
+            self.sandbox = replace(self.sandbox, ref={})
 
     def _answered(self, event: ModelResponded) -> None:
         self._spend(event.usage, event.cost_usd)

@@ -40,6 +40,8 @@ def example(cls: type[Event]) -> Event:
         given_fields["checks"] = (CheckReport(command="true", passed=True, exit_code=0),)
     if cls is events.Folded:
         given_fields |= {"to": "main-2", "summary": "s", "events": 7}
+    if cls is events.SessionForked:
+        given_fields |= {"parent": "other", "at": 9, "turn": 2}
     if cls is events.ModelFailed:
         given_fields["status"] = 503
     if cls is events.LimitNear:

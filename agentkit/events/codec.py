@@ -23,6 +23,7 @@ from agentkit.events.session import (
     RunStarted,
     SandboxOpened,
     SessionFinished,
+    SessionForked,
     SessionStarted,
     Steered,
 )
@@ -46,6 +47,7 @@ from agentkit.models.types import ToolCall, Usage
 
 ALL: tuple[type[Event], ...] = (
     SessionStarted,
+    SessionForked,
     RunStarted,
     LaneOpened,
     Message,

@@ -28,6 +28,22 @@ class SessionStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionForked(Event):
+    """All events before this one are another session's: this one begins with its history.
+
+    What they cost was paid there; limits and totals begin anew here.
+    """
+
+    type: ClassVar[str] = "session.forked"
+    parent: str
+    """The other session's id."""
+    at: int
+    """The last of its events that this session has."""
+    turn: int
+    """Its answers up to there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
     """A message was given to the session and work on it begins."""
 

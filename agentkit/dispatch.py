@@ -193,7 +193,7 @@ async def _call(run: Run, planned: _Planned) -> ToolFinished:
     try:
         result = await tool.run(_context(run, planned), arguments)
     except ToolError as error:
-        result = ToolResult(f"ERROR: {error}", ok=False)
+        result = ToolResult(f"ERROR: {error}", ok=False, data=error.data)
     except (SandboxError, StoreError):
         raise
     except Exception as error:

@@ -35,7 +35,8 @@ next. ``str()`` joins the three, so a single line is enough for a person at a te
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class AgentkitError(Exception):
@@ -247,10 +248,16 @@ class StoreError(AgentkitError):
 
 
 class ToolError(AgentkitError):
-    """Raise it in a tool to give the model words of your own; the run goes on."""
+    """Raise it in a tool to give the model words of your own; the run goes on.
 
-    def __init__(self, message: str) -> None:
+    Args:
+        data: facts for the log, never shown to the model; ``{"evidence": "edit-not-applied"}``
+            tells the ladder what kind of failure it was.
+    """
+
+    def __init__(self, message: str, *, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
+        self.data: Mapping[str, Any] = data or {}
 
     def __str__(self) -> str:
         return self.what

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agentkit.escalation.evidence import Watch
 from agentkit.events import (
     CheckFailed,
     CheckPassed,
@@ -68,6 +69,10 @@ class State:
     sandbox: SandboxOpened | None = None
     last_usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
     """Per lane, the usage of its last answer: the measured length of its history."""
+    watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
+    """Per lane, what speaks against its work."""
+    spent_on: dict[str, float] = field(default_factory=dict[str, float])
+    """Per lane, US dollars."""
     size_then: dict[str, int] = field(default_factory=dict[str, int])
     """Per lane, its size in bytes just after that answer entered."""
     _estimated: tuple[str, int, int] = ("", 0, 0)
@@ -83,6 +88,7 @@ class State:
             self._open_lane(event)
         elif event.lane in self.lanes:
             self.lanes[event.lane].append(event)
+            self.watches[event.lane].take(event)
         match event:
             case SessionStarted():
                 self.session = event
@@ -90,11 +96,13 @@ class State:
                 self._forked()
             case RunStarted():
                 self.run, self.finished = event, None
+                for watch in self.watches.values():
+                    watch.take(event)
                 self.stale.update(self.checks)
             case ModelResponded():
                 self._answered(event)
             case ModelFailed() | ModelAdvised():
-                self._spend(event.usage, event.cost_usd)
+                self._spend(event)
             case ToolStarted():
                 self.started[event.lane, event.call_id] = event
             case ToolFinished():
@@ -122,6 +130,7 @@ class State:
         """A lane begins, empty or with the history of another one."""
         parent = self.lanes[event.replays] if event.replays else None
         lane = self.lanes[event.lane] = Lane(event, parent)
+        self.watches[event.lane] = Watch()
         self.opened[event.lane] = event
         if parent is not None and lane.last_seq == parent.last_seq:
             self._take_over(event, same_head=lane.head == parent.head)
@@ -147,16 +156,17 @@ class State:
             self.sandbox = replace(self.sandbox, ref={})
 
     def _answered(self, event: ModelResponded) -> None:
-        self._spend(event.usage, event.cost_usd)
+        self._spend(event)
         self.turns += 1
         self.priced = self.priced and event.priced
         self.open_calls.update({(event.lane, call.id): call for call in event.calls})
         self.last_usage[event.lane] = event.usage
         self.size_then[event.lane] = self.lanes[event.lane].size
 
-    def _spend(self, usage: Usage, cost_usd: float) -> None:
-        self.usage += usage
-        self.cost_usd += cost_usd
+    def _spend(self, event: ModelResponded | ModelFailed | ModelAdvised) -> None:
+        self.usage += event.usage
+        self.cost_usd += event.cost_usd
+        self.spent_on[event.lane] = self.spent_on.get(event.lane, 0.0) + event.cost_usd
 
     def _checked(self, event: CheckPassed | CheckFailed) -> None:
         opened = self.opened.get(event.lane)

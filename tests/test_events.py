@@ -49,7 +49,7 @@ def example(cls: type[Event]) -> Event:
     if cls is events.RunStarted:
         given_fields["checks"] = ("true",)
     if cls is events.Evidence:
-        given_fields |= {"kind": "check_failed", "weight": 1.0, "sources": (3, 7)}
+        given_fields |= {"kind": "check-failed", "weight": 1.0, "sources": (3, 7)}
     if cls is events.RungChanged:
         given_fields |= {"from_rung": "a", "to_rung": "b", "form": "consult", "reason": "r"}
         given_fields |= {"prices": {"move": 0.1}, "evidence": (9,)}

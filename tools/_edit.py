@@ -109,7 +109,10 @@ class FileEdit:
             await self._remove()
             self._changes.pop(self._path)
             self._observed.forget(self._path)
-            return ToolResult(f"Removed {self._path}: it did not exist before your edit")
+            return ToolResult(
+                f"Removed {self._path}: it did not exist before your edit",
+                data={"path": self._path, "before": digest(data), "after": digest(b"")},
+            )
         before = change.undo(data)
         await _paths.write(self._sandbox, self._path, before)
         self._changes.pop(self._path)
@@ -119,7 +122,7 @@ class FileEdit:
         return ToolResult(
             f"Took back the last edit of {self._path}:\n{_view.snippet(document, first, last)}",
             display=f"undo {self._path}",
-            data={"path": self._path},
+            data={"path": self._path, "before": digest(data), "after": digest(before)},
         )
 
     async def _save(
@@ -137,8 +140,11 @@ class FileEdit:
         content = f"{verb} {self._path} ({size}{traits})"
         if first:
             content += f":\n{_view.snippet(after, first, last)}"
+        versions = {"before": digest(before or b""), "after": digest(data)}
         return ToolResult(
-            content, display=f"{verb.lower()} {self._path}", data={"path": self._path}
+            content,
+            display=f"{verb.lower()} {self._path}",
+            data={"path": self._path, **versions},
         )
 
     async def _bytes(self) -> bytes:

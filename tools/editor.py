@@ -62,16 +62,20 @@ async def str_replace_editor(
     if command == "view":
         return await edit.view(view_range)
     async with _one_at_a_time(context):
-        match command:
-            case "create":
-                return await edit.create(_needed(command, "file_text", file_text))
-            case "str_replace":
-                return await edit.replace(_needed(command, "old_str", old_str), new_str or "")
-            case "insert":
-                line = _needed(command, "insert_line", insert_line)
-                return await edit.insert(line, _needed(command, "new_str", new_str))
-            case "undo_edit":
-                return await edit.undo()
+        try:
+            match command:
+                case "create":
+                    return await edit.create(_needed(command, "file_text", file_text))
+                case "str_replace":
+                    return await edit.replace(_needed(command, "old_str", old_str), new_str or "")
+                case "insert":
+                    line = _needed(command, "insert_line", insert_line)
+                    return await edit.insert(line, _needed(command, "new_str", new_str))
+                case "undo_edit":
+                    return await edit.undo()
+        except ToolError as error:
+            error.data = {"evidence": "edit-not-applied", "path": path}
+            raise
 
 
 def _needed(command: str, name: str, value: Value | None) -> Value:

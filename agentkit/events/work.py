@@ -63,18 +63,23 @@ class CheckReport:
 
 
 EvidenceKind = Literal[
-    "check_failed",
-    "check_failed_again",
-    "repeated_call",
-    "invalid_calls",
-    "edit_not_applied",
-    "patch_reverted",
-    "no_progress",
-    "help_asked",
-    "cut_output",
-    "empty_answer",
-    "limit_near",
+    "check-failed",
+    "check-failed-again",
+    "check-cannot-run",
+    "call-repeated",
+    "calls-invalid",
+    "edit-not-applied",
+    "patch-reverted",
+    "no-progress",
+    "help-asked",
+    "output-cut",
+    "answer-empty",
+    "limit-near",
 ]
+"""What may be said against the work, each with its source in the log.
+
+``check-failed-again``: with the same output as before, instead of ``check-failed``.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +97,8 @@ class Evidence(Event):
     """What it is about, for instance the check's command: progress there takes it away."""
 
 
-Form = Literal["note", "consult", "hand-off", "move", "re-plan", "step-down"]
-"""How a ladder reacts; ``note`` costs nothing but the words."""
+Form = Literal["note", "retry", "consult", "re-plan", "hand-off", "move", "step-down"]
+"""How a ladder reacts (``agentkit.escalation.prices``), and how work comes back down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,10 +95,7 @@ class State:
             case SessionForked():
                 self._forked()
             case RunStarted():
-                self.run, self.finished = event, None
-                for watch in self.watches.values():
-                    watch.take(event)
-                self.stale.update(self.checks)
+                self._begin(event)
             case ModelResponded():
                 self._answered(event)
             case ModelFailed() | ModelAdvised():
@@ -125,6 +122,13 @@ class State:
                 self.seconds += event.duration
             case _:
                 pass
+
+    def _begin(self, event: RunStarted) -> None:
+        """A run: what passed before it counts no more, nor does what went wrong."""
+        self.run, self.finished = event, None
+        self.stale.update(self.checks)
+        for watch in self.watches.values():
+            watch.take(event)
 
     def _open_lane(self, event: LaneOpened) -> None:
         """A lane begins, empty or with the history of another one."""

@@ -2,7 +2,8 @@
 
     AgentkitError
     ├── UsageError            wrong arguments or configuration                     exit 2
-    │   └── SessionError      no such session, an ambiguous id, already running    exit 2
+    │   └── SessionError      no such session, an ambiguous id                     exit 2
+    │       └── SessionInUse  another living process works on it
     ├── TaskFailed            ended without achieving the task                     exit 1
     │   └── UnusableAnswer    empty, leaked markup, broken calls without end       exit 1
     ├── LimitReached          money, turns, tokens or time used up                 exit 3
@@ -27,6 +28,7 @@
     │   ├── SandboxGone       the container was removed or has died
     │   └── FileError         one path could not be read or written
     ├── StoreError            sessions cannot be written or read                   exit 1
+    │   └── LogDamaged        an event is not what was written, or is missing
     └── ToolError             a tool's own words to the model; never ends a run
 
 Each message says what happened; ``tried`` says what was attempted; ``hint`` says what to do
@@ -73,6 +75,21 @@ class UsageError(AgentkitError):
 
 class SessionError(UsageError):
     """The named session does not exist, is ambiguous, or is in use."""
+
+
+class SessionInUse(SessionError):
+    """Another process, which lives, works on the session.
+
+    Attributes:
+        owner: which process on which machine, in words.
+    """
+
+    def __init__(self, session_id: str, owner: str, *, ends: float | None = None) -> None:
+        self.owner = owner
+        hint = "Wait for its end, or stop it, then try again"
+        if ends is not None:
+            hint += f"; if it is dead, its lease ends in {max(1, round(ends))} s"
+        super().__init__(f"session {session_id} is in use by {owner}", hint=hint)
 
 
 class TaskFailed(AgentkitError):
@@ -245,6 +262,28 @@ class StoreError(AgentkitError):
     """The session store cannot be read or written."""
 
     exit_code = 1
+
+
+class LogDamaged(StoreError):
+    """A session's log is not the one that was written.
+
+    Attributes:
+        session_id: whose log.
+        seq: the first event that is missing, added or changed.
+        intact: the last event before it; everything up to there is as it was written.
+    """
+
+    def __init__(self, session_id: str, seq: int, problem: str) -> None:
+        self.session_id = session_id
+        self.seq = seq
+        self.intact = seq - 1
+        super().__init__(
+            f"the log of session {session_id} is damaged: event {seq} {problem}",
+            hint=f"Events 1 to {seq - 1} are intact: `agentkit sessions check {session_id}"
+            f" --rescue` makes a session of them"
+            if seq > 1
+            else "Nothing of it can be trusted; take it from a backup",
+        )
 
 
 class ToolError(AgentkitError):

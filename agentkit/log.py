@@ -117,4 +117,4 @@ def as_row(event: Event) -> Row:
         data.encode()
     except UnicodeEncodeError:  # a lone surrogate: only escapes survive the round trip
         data = json.dumps(record, separators=(",", ":"))
-    return Row(event.seq or 0, event.time, event.type, event.lane, data)
+    return Row(event.seq or 0, event.time, event.type, event.lane, data, event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -14,7 +15,14 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from agentkit.checks import reports
-from agentkit.errors import AgentkitError, LimitReached, SessionError, TaskFailed, UsageError
+from agentkit.errors import (
+    AgentkitError,
+    LimitReached,
+    SessionError,
+    StoreError,
+    TaskFailed,
+    UsageError,
+)
 from agentkit.events import (
     CheckReport,
     Event,
@@ -91,6 +99,15 @@ class Session:
         self._data: Any = None
 
     async def __aenter__(self) -> Session:
+        # Before anything is read: from here on the log is what this process makes of it.
+        await to_thread.run_sync(self._store.acquire, self.id)
+        try:
+            return await self._enter()
+        except BaseException:
+            await self._release()
+            raise
+
+    async def _enter(self) -> Session:
         events = await to_thread.run_sync(read, self._store, self.id)
         if self._resume and not events:
             raise SessionError(f"there is no session {self.id!r}")
@@ -120,8 +137,16 @@ class Session:
                 await self._tasks.__aexit__(None, None, None)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._run.ground.close()
-                await self._run.endpoints.aclose()
+                try:
+                    await self._run.ground.close()
+                    await self._run.endpoints.aclose()
+                finally:
+                    await self._release()
+
+    async def _release(self) -> None:
+        """Give the session free for others."""
+        with anyio.CancelScope(shield=True), suppress(StoreError):  # it ends with this process
+            await to_thread.run_sync(self._store.release, self.id)
 
     @property
     def _run(self) -> Run:

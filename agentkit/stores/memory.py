@@ -2,89 +2,162 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+import queue
+import threading
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
 
-from agentkit.errors import SessionError, StoreError
-from agentkit.stores import Row, SessionInfo
+from agentkit.errors import StoreError
+from agentkit.stores import Listener, Notice, Row, SessionInfo, chain
+from agentkit.stores._summary import Summary, advance, check_contents, check_rows, the_one
+from agentkit.stores.lease import Owner, check_held, forget, may_take, this_process
 
 
 class MemoryStore:
     """Keeps logs while the process lives."""
 
+    where = "memory"
+
     def __init__(self) -> None:
         self._logs: dict[str, list[Row]] = {}
+        self._hashes: dict[str, list[bytes]] = {}
+        self._summaries: dict[str, Summary] = {}
+        self._sizes: dict[str, int] = {}
+        self._order: dict[str, None] = {}
+        self._contents: dict[str, bytes] = {}
+        self._uses: dict[str, set[str]] = {}
+        self._leases: dict[str, Owner] = {}
+        self._listeners: list[_Listener] = []
+        self._lock = threading.RLock()
+
+    @property
+    def folder(self) -> Path:
+        from agentkit.stores.sqlite import home
+
+        return home()
 
     def append(self, session_id: str, rows: Sequence[Row]) -> None:
-        log = self._logs.setdefault(session_id, [])
-        if rows and rows[0].seq != len(log) + 1:
-            raise StoreError(
-                f"session {session_id}: event {rows[0].seq} does not follow {len(log)}"
-            )
-        log.extend(rows)
+        if not rows:
+            return
+        with self._lock:
+            held = self._leases.get(session_id)
+            check_held(session_id, held.to_json() if held else None, held)
+            log = self._logs.get(session_id, [])
+            if rows[0].seq != len(log) + 1:
+                if log[rows[0].seq - 1 :] == list(rows):
+                    return
+                raise StoreError(
+                    f"session {session_id}: event {rows[0].seq} does not follow {len(log)}"
+                )
+            size = self._sizes.get(session_id, 0)
+            self._sizes[session_id] = size + check_rows(session_id, rows, size)
+            hashes = self._hashes.setdefault(session_id, [])
+            before = hashes[-1] if hashes else chain.genesis(session_id)
+            hashes.extend(chain.links(before, rows))
+            self._logs.setdefault(session_id, log).extend(rows)
+            self._summaries[session_id] = advance(self._summaries.get(session_id, Summary()), rows)
+            self._order.pop(session_id, None)
+            self._order[session_id] = None
+            for each in self._listeners:
+                each.notices.put(Notice(session_id, rows[-1].seq))
 
-    def read(self, session_id: str, after: int = 0) -> list[Row]:
-        return self._logs.get(session_id, [])[after:]
+    def read(self, session_id: str, after: int = 0, upto: int | None = None) -> list[Row]:
+        with self._lock:
+            log, hashes = self._logs.get(session_id, []), self._hashes.get(session_id, [])
+            before = hashes[after - 1] if 0 < after <= len(hashes) else chain.genesis(session_id)
+            part = slice(after, upto)
+            stored = zip(log[part], hashes[part], strict=True)
+            return chain.verified(session_id, before, after, stored)[0]
+
+    def put_contents(self, session_id: str, contents: Sequence[bytes]) -> list[str]:
+        with self._lock:
+            size = self._sizes.get(session_id, 0)
+            check_contents(session_id, contents, size)
+            self._sizes[session_id] = size + sum(len(each) for each in contents)
+            names = [sha256(each).hexdigest() for each in contents]
+            self._contents.update(zip(names, contents, strict=True))
+            self._uses.setdefault(session_id, set()).update(names)
+            return names
+
+    def get_content(self, name: str) -> bytes:
+        with self._lock:
+            if name not in self._contents:
+                raise StoreError(f"content {name} is not in {self.where}")
+            return self._contents[name]
+
+    def info(self, session_id: str) -> SessionInfo | None:
+        with self._lock:
+            rows = self._logs.get(session_id)
+            if not rows:
+                return None
+            owner = self._leases.get(session_id)
+            return SessionInfo(
+                session_id,
+                rows[0].time,
+                rows[-1].time,
+                len(rows),
+                *self._summaries[session_id],
+                size=self._sizes[session_id],
+                owner=str(owner) if owner else "",
+            )
 
     def sessions(self) -> list[SessionInfo]:
-        infos = [summarise(session_id, rows) for session_id, rows in self._logs.items()]
-        return sorted(infos, key=lambda info: info.updated, reverse=True)
+        with self._lock:
+            infos = [self.info(each) for each in reversed(self._order)]
+        return [each for each in infos if each is not None]
 
     def find(self, prefix: str) -> str:
-        return the_one(prefix, (each for each in self._logs if each.startswith(prefix)))
+        with self._lock:
+            return the_one(prefix, [each for each in self._logs if each.startswith(prefix)])
 
-    def delete(self, session_id: str) -> None:
-        self._logs.pop(session_id, None)
+    def acquire(self, session_id: str) -> Owner:
+        with self._lock:
+            held = self._leases.get(session_id)
+            if held is not None:
+                may_take(session_id, held.to_json(), 0.0)
+            self._leases[session_id] = owner = this_process()
+            return owner
+
+    def release(self, session_id: str) -> None:
+        with self._lock:
+            owner = self._leases.pop(session_id, None)
+            if owner is not None:
+                forget(owner)
+
+    def listen(self) -> Listener:
+        listener = _Listener(self._listeners)
+        self._listeners.append(listener)
+        return listener
+
+    def delete(self, *session_ids: str) -> None:
+        with self._lock:
+            for each in session_ids:
+                held = self._leases.get(each)
+                if held is not None:
+                    may_take(each, held.to_json(), 0.0)
+            for each in session_ids:
+                for table in (self._logs, self._hashes, self._summaries, self._sizes, self._order):
+                    table.pop(each, None)
+                gone = self._uses.pop(each, set())
+                for name in gone.difference(*self._uses.values()):
+                    del self._contents[name]
 
     def close(self) -> None:
-        pass
+        for each in list(self._leases):
+            self.release(each)
 
 
-def the_one(prefix: str, matches: Iterable[str]) -> str:
-    """The only match, or a clear error."""
-    found = sorted(matches)
-    if prefix in found:
-        return prefix
-    if not found:
-        raise SessionError(
-            f"there is no session {prefix!r}", hint="`agentkit sessions list` shows all"
-        )
-    if len(found) > 1:
-        raise SessionError(
-            f"{prefix!r} fits {len(found)} sessions: {', '.join(found[:5])}",
-            hint="Give more of the id",
-        )
-    return found[0]
+class _Listener:
+    def __init__(self, known: list[_Listener]) -> None:
+        self._known = known
+        self.notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
 
+    def get(self, timeout: float) -> Notice | None:
+        try:
+            return self.notices.get(timeout=timeout) if timeout > 0 else self.notices.get_nowait()
+        except queue.Empty:
+            return None
 
-def summarise(session_id: str, rows: Sequence[Row]) -> SessionInfo:
-    """The summary that a store keeps, from all rows."""
-    title, status, cost, workspace = "", "open", 0.0, ""
-    for row in rows:
-        data = json.loads(row.data)
-        title, status, cost, workspace = advance((title, status, cost, workspace), row.type, data)
-    return SessionInfo(
-        session_id, rows[0].time, rows[-1].time, len(rows), title, status, cost, workspace
-    )
-
-
-Summary = tuple[str, str, float, str]
-
-
-def advance(summary: Summary, kind: str, data: dict[str, object]) -> Summary:
-    """The summary (title, status, cost, workspace) after one more event."""
-    title, status, cost, workspace = summary
-    match kind:
-        case "session.started":
-            workspace = str(data.get("workspace", ""))
-        case "message" if not title and data.get("source") == "user":
-            title = " ".join(str(data.get("text", "")).split())[:80]
-        case "run.started":
-            status = "open"
-        case "model.responded" | "model.failed":
-            cost += float(str(data.get("cost_usd", 0.0)))
-        case "session.finished":
-            status = str(data.get("status", ""))
-        case _:
-            pass
-    return title, status, cost, workspace
+    def close(self) -> None:
+        self._known.remove(self)

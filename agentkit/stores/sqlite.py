@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from agentkit.errors import StoreError
-from agentkit.stores import Row, SessionInfo
-from agentkit.stores.memory import advance, the_one
+from agentkit.stores import Listener, Row, SessionInfo, _sqlite_format, chain
+from agentkit.stores._sqlite_format import FORMAT, insert, put
+from agentkit.stores._sqlite_listener import SQLiteListener
+from agentkit.stores._summary import Summary, advance, check_contents, check_rows, the_one
+from agentkit.stores.lease import Keeper, Owner, check_held, may_take, this_process
 
-FORMAT = 1
+__all__ = ["FORMAT", "SQLiteStore", "home"]
+
 _PATIENCE = 30
 """Seconds to wait for another process that writes."""
-_SCHEMA = """
-CREATE TABLE sessions (
-    id TEXT PRIMARY KEY, created TEXT NOT NULL, updated TEXT NOT NULL, events INTEGER NOT NULL,
-    title TEXT NOT NULL, status TEXT NOT NULL, cost_usd REAL NOT NULL, workspace TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE events (
-    session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, seq INTEGER NOT NULL,
-    time TEXT NOT NULL, type TEXT NOT NULL, lane TEXT NOT NULL, data TEXT NOT NULL,
-    PRIMARY KEY (session, seq)
-) STRICT, WITHOUT ROWID;
-"""
+_INFO = (
+    "SELECT id, created, updated, events, title, status, cost_usd, workspace, size, owner"
+    " FROM sessions LEFT JOIN leases ON session = id"
+)
 
 
 def home() -> Path:
@@ -43,72 +40,173 @@ class SQLiteStore:
         self.path = Path(directory or home()) / "sessions.db"
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._keeper = Keeper(self._beat)
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
 
     def append(self, session_id: str, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        with self._database() as db:
-            try:
-                with db:  # one transaction, one fsync
-                    db.execute("BEGIN IMMEDIATE")
-                    self._update_summary(db, session_id, rows)
-                    db.executemany(
-                        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
-                        [(session_id, r.seq, r.time, r.type, r.lane, r.data) for r in rows],
-                    )
-            except sqlite3.IntegrityError as error:
-                raise StoreError(
-                    f"session {session_id} was changed by another process",
-                    hint="Let that process end, then resume",
-                ) from error
+        with self._database() as db, _transaction(db):  # one transaction, one fsync
+            self._append(db, session_id, rows)
 
-    def _update_summary(self, db: sqlite3.Connection, session_id: str, rows: Sequence[Row]) -> None:
+    def _append(self, db: sqlite3.Connection, session_id: str, rows: Sequence[Row]) -> None:
         found = db.execute(
-            "SELECT title, status, cost_usd, workspace, events FROM sessions WHERE id = ?",
+            "SELECT events, head, size, title, status, cost_usd, workspace FROM sessions"
+            " WHERE id = ?",
             (session_id,),
         ).fetchone()
-        *summary, count = found or ("", "open", 0.0, "", 0)
+        count, head, size = found[:3] if found else (0, chain.genesis(session_id), 0)
+        summary = advance(Summary(*found[3:]) if found else Summary(), rows)
+        self._check_lease(db, session_id)
         if rows[0].seq != count + 1:
-            raise sqlite3.IntegrityError(f"event {rows[0].seq} does not follow {count}")
-        current = (str(summary[0]), str(summary[1]), float(summary[2]), str(summary[3]))
-        for row in rows:
-            current = advance(current, row.type, json.loads(row.data))
+            _accept_again(db, session_id, rows, count, head)
+            return
+        size += check_rows(session_id, rows, size)
+        hashes = chain.links(head, rows)
         db.execute(
-            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-            " updated = excluded.updated, events = excluded.events, title = excluded.title,"
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+            " SET updated = excluded.updated, events = excluded.events, title = excluded.title,"
             " status = excluded.status, cost_usd = excluded.cost_usd,"
-            " workspace = excluded.workspace",
-            (session_id, rows[0].time, rows[-1].time, rows[-1].seq, *current),
+            " workspace = excluded.workspace, size = excluded.size, head = excluded.head",
+            (session_id, rows[0].time, rows[-1].time, rows[-1].seq, *summary, size, hashes[-1]),
         )
+        for row, hashed in zip(rows, hashes, strict=True):
+            insert(db, session_id, row, hashed)
 
-    def read(self, session_id: str, after: int = 0) -> list[Row]:
+    def read(self, session_id: str, after: int = 0, upto: int | None = None) -> list[Row]:
+        with self._database() as db, _transaction(db, "DEFERRED"):
+            kept = db.execute(
+                "SELECT events, head FROM sessions WHERE id = ?", (session_id,)
+            ).fetchone()
+            before = _hash_at(db, session_id, after)
+            found = db.execute(
+                "SELECT seq, time, type, lane, coalesce(e.data, CAST(c.data AS TEXT)), hash"
+                " FROM events e LEFT JOIN contents c ON digest = content"
+                " WHERE session = ? AND seq > ? AND seq <= ? ORDER BY seq",
+                (session_id, after, upto if upto is not None else 1 << 62),
+            ).fetchall()
+        events, head = kept or (0, chain.genesis(session_id))
+        if after > events and not found:
+            return []
+        stored = (
+            (Row(seq, when, kind, lane, data or ""), hashed)
+            for seq, when, kind, lane, data, hashed in found
+        )
+        rows, last = chain.verified(session_id, before, after, stored)
+        if upto is None or len(rows) < upto - after:
+            chain.check_end(session_id, after + len(rows), last, events, head)
+        return rows
+
+    def put_contents(self, session_id: str, contents: Sequence[bytes]) -> list[str]:
+        # Not synchronised here: the next append writes the same write-ahead log, behind this.
+        with self._database() as db, _unsynchronised(db), _transaction(db):
+            kept = db.execute("SELECT size FROM sessions WHERE id = ?", (session_id,)).fetchone()
+            check_contents(session_id, contents, kept[0] if kept else 0)
+            db.execute(
+                "UPDATE sessions SET size = size + ? WHERE id = ?",
+                (sum(len(each) for each in contents), session_id),
+            )
+            return [put(db, session_id, each).hex() for each in contents]
+
+    def get_content(self, name: str) -> bytes:
         with self._database() as db:
             found = db.execute(
-                "SELECT seq, time, type, lane, data FROM events"
-                " WHERE session = ? AND seq > ? ORDER BY seq",
-                (session_id, after),
-            ).fetchall()
-        return [Row(*each) for each in found]
+                "SELECT data FROM contents WHERE digest = ?", (_digest(name),)
+            ).fetchone()
+        if found is None:
+            raise StoreError(f"content {name} is not in {self.where}")
+        if sha256(found[0]).hexdigest() != name:
+            raise StoreError(f"content {name} in {self.where} is damaged")
+        return found[0]
+
+    def info(self, session_id: str) -> SessionInfo | None:
+        with self._database() as db:
+            found = db.execute(f"{_INFO} WHERE id = ?", (session_id,)).fetchone()
+        return _info(found) if found else None
 
     def sessions(self) -> list[SessionInfo]:
         if not self.path.exists():
             return []
         with self._database() as db:
-            found = db.execute(
-                "SELECT id, created, updated, events, title, status, cost_usd, workspace"
-                " FROM sessions ORDER BY updated DESC"
-            ).fetchall()
-        return [SessionInfo(*each) for each in found]
+            found = db.execute(f"{_INFO} ORDER BY updated DESC, id DESC").fetchall()
+        return [_info(each) for each in found]
 
     def find(self, prefix: str) -> str:
-        ids = (info.id for info in self.sessions())
-        return the_one(prefix, (each for each in ids if each.startswith(prefix)))
+        with self._database() as db:
+            found = db.execute(
+                "SELECT id FROM sessions WHERE substr(id, 1, ?) = ?", (len(prefix), prefix)
+            ).fetchall()
+        return the_one(prefix, (each[0] for each in found))
 
-    def delete(self, session_id: str) -> None:
-        with self._database() as db, db:
-            db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+    def acquire(self, session_id: str) -> Owner:
+        owner = this_process()
+        with self._database() as db, _unsynchronised(db), _transaction(db):
+            found = db.execute(
+                "SELECT owner, beat FROM leases WHERE session = ?", (session_id,)
+            ).fetchone()
+            if found is not None:
+                may_take(session_id, found[0], time.time() - found[1])
+            db.execute(
+                "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)",
+                (session_id, owner.token, owner.to_json(), time.time()),
+            )
+        self._keeper.add(session_id, owner)
+        return owner
+
+    def release(self, session_id: str) -> None:
+        owner = self._keeper.pop(session_id)
+        if owner is not None:
+            with self._database() as db, _unsynchronised(db), _transaction(db):
+                db.execute("DELETE FROM leases WHERE token = ?", (owner.token,))
+
+    def _beat(self, tokens: list[str]) -> None:
+        with self._database() as db, _unsynchronised(db), _transaction(db):
+            db.executemany(
+                "UPDATE leases SET beat = ? WHERE token = ?", [(time.time(), t) for t in tokens]
+            )
+
+    def _check_lease(self, db: sqlite3.Connection, session_id: str) -> None:
+        held = db.execute("SELECT owner FROM leases WHERE session = ?", (session_id,)).fetchone()
+        check_held(session_id, held[0] if held else None, self._keeper.get(session_id))
+
+    def listen(self) -> Listener:
+        with self._database():
+            pass  # the file is there, in this format
+        return SQLiteListener(self.path)
+
+    def delete(self, *session_ids: str) -> None:
+        with self._database() as db:
+            with _transaction(db):
+                for each in session_ids:
+                    self._delete(db, each)
+            _give_back(db)
+
+    def _delete(self, db: sqlite3.Connection, session_id: str) -> None:
+        held = db.execute(
+            "SELECT owner, beat FROM leases WHERE session = ?", (session_id,)
+        ).fetchone()
+        if held is not None:
+            may_take(session_id, held[0], time.time() - held[1])
+        db.execute("DELETE FROM leases WHERE session = ?", (session_id,))
+        db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+        used = db.execute("SELECT digest FROM uses WHERE session = ?", (session_id,)).fetchall()
+        db.execute("DELETE FROM uses WHERE session = ?", (session_id,))
+        db.executemany(
+            "DELETE FROM contents WHERE digest = ?1"
+            " AND NOT EXISTS (SELECT 1 FROM uses WHERE digest = ?1)",
+            used,
+        )
 
     def close(self) -> None:
+        for each in self._keeper.sessions():
+            self.release(each)
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -119,42 +217,142 @@ class SQLiteStore:
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = self._open()
+                    self._connection = _open(self.path)
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
-                raise StoreError(
-                    f"the session store {self.path} cannot be used: {error}",
-                    hint="Check disk space and permissions, or name another folder with --home",
-                ) from error
+                raise _explained(self.path, error) from error
 
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        db = sqlite3.connect(
-            self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+
+def _explained(path: Path, error: Exception) -> StoreError:
+    what = f"the session store {path} cannot be used: {error}"
+    if isinstance(error, sqlite3.DatabaseError) and (
+        "malformed" in str(error) or "not a database" in str(error)
+    ):
+        return StoreError(
+            f"{what}: the file is damaged",
+            hint="Copy it away with its -wal file, then `agentkit sessions check` tells which"
+            " sessions are intact; --home names another folder",
         )
-        try:
-            _use_write_ahead_log(db)
-            db.execute("PRAGMA synchronous = FULL")  # a commit survives loss of power
-            db.execute("PRAGMA foreign_keys = ON")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                # Two processes may both find a new file: the second one sees the tables.
-                with db:
-                    db.execute("BEGIN IMMEDIATE")
-                    if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                        for statement in _SCHEMA.split(";"):
-                            db.execute(statement)
-                        db.execute(f"PRAGMA user_version = {FORMAT}")
-            elif version > FORMAT:
-                raise StoreError(
-                    f"the session store {self.path} has format {version},"
-                    f" this agentkit knows up to {FORMAT}",
-                    hint="Update agentkit, or name another folder with --home",
-                )
-        except BaseException:
-            db.close()
-            raise
-        return db
+    return StoreError(
+        what, hint="Check disk space and permissions, or name another folder with --home"
+    )
+
+
+def _accept_again(
+    db: sqlite3.Connection, session_id: str, rows: Sequence[Row], count: int, head: bytes
+) -> None:
+    """Let rows pass that are stored already, as the last ones of the session.
+
+    Raises:
+        StoreError: they are not.
+    """
+    if rows[-1].seq == count:
+        before = _hash_at(db, session_id, rows[0].seq - 1)
+        if chain.links(before, rows)[-1] == head:
+            return
+    raise StoreError(
+        f"session {session_id} was changed by another process:"
+        f" event {rows[0].seq} does not follow {count}",
+        hint="Let that process end, then resume",
+    )
+
+
+def _hash_at(db: sqlite3.Connection, session_id: str, seq: int) -> bytes:
+    if seq <= 0:
+        return chain.genesis(session_id)
+    found = db.execute(
+        "SELECT hash FROM events WHERE session = ? AND seq = ?", (session_id, seq)
+    ).fetchone()
+    return found[0] if found else b""
+
+
+def _info(found: tuple[object, ...]) -> SessionInfo:
+    *known, owner = found
+    alive = Owner.from_json(str(owner)) if owner else None
+    words = str(alive) if alive is not None and not alive.is_dead else ""
+    return SessionInfo(*known, owner=words)  # type: ignore[arg-type]
+
+
+def _digest(name: str) -> bytes:
+    try:
+        return bytes.fromhex(name)
+    except ValueError:
+        return b""
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Generator[None]:
+    db.execute(f"BEGIN {kind}")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # some failures have ended it already
+            db.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _unsynchronised(db: sqlite3.Connection) -> Generator[None]:
+    """Commits inside survive a crash of this process, but loss of power only with the next one."""
+    db.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        db.execute("PRAGMA synchronous = FULL")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute(
+            "PRAGMA auto_vacuum = INCREMENTAL"
+        )  # of a new file: what is deleted is given back
+        _use_write_ahead_log(db)
+        db.execute("PRAGMA synchronous = FULL")  # a commit survives loss of power
+        db.execute("PRAGMA foreign_keys = ON")
+        _bring_to_format(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _bring_to_format(db: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, or migrate those of an earlier format.
+
+    Raises:
+        StoreError: the format is a later one.
+    """
+    version = _version(db)
+    if version > FORMAT:
+        raise StoreError(
+            f"the session store {path} has format {version}, this agentkit knows up to {FORMAT}",
+            hint="Update agentkit, or name another folder with --home",
+        )
+    if version == FORMAT:
+        return
+    with _transaction(db):  # two processes may both come here: the second one finds it done
+        version = _version(db)
+        if version == 0:
+            _sqlite_format.create(db)
+        elif version < FORMAT:
+            _sqlite_format.migrate(db, version)
+
+
+def _give_back(db: sqlite3.Connection) -> None:
+    """Return free space of the file to the system."""
+    if db.execute("PRAGMA auto_vacuum").fetchone()[0]:
+        db.executescript("PRAGMA incremental_vacuum")  # execute() frees one page only
+    else:  # a file of format 1; from here on it gives space back
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("VACUUM")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return db.execute("PRAGMA user_version").fetchone()[0]
 
 
 def _use_write_ahead_log(db: sqlite3.Connection) -> None:

@@ -1,0 +1,65 @@
+"""Each event's hash covers the event and the hash before it, so that no change goes unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+from agentkit.errors import LogDamaged
+from agentkit.stores import Row
+
+
+def genesis(session_id: str) -> bytes:
+    """The hash before the first event."""
+    return sha256(b"agentkit session " + session_id.encode()).digest()
+
+
+def link(before: bytes, row: Row) -> bytes:
+    """The hash of a row that follows ``before``."""
+    head = f"{row.seq}\n{row.time}\n{row.type}\n{row.lane}\n".encode()
+    digest = sha256(before + head)
+    digest.update(row.data.encode())
+    return digest.digest()
+
+
+def links(before: bytes, rows: Sequence[Row]) -> list[bytes]:
+    """The hashes of rows that follow each other."""
+    out: list[bytes] = []
+    for row in rows:
+        before = link(before, row)
+        out.append(before)
+    return out
+
+
+def verified(
+    session_id: str, before: bytes, after: int, stored: Iterable[tuple[Row, bytes]]
+) -> tuple[list[Row], bytes]:
+    """The rows and the last hash, if each row is the one that was written after ``before``.
+
+    Raises:
+        LogDamaged: names the first event that is not.
+    """
+    rows: list[Row] = []
+    for row, hashed in stored:
+        expected = after + len(rows) + 1
+        if row.seq != expected:
+            raise LogDamaged(session_id, expected, "is missing")
+        before = link(before, row)
+        if before != hashed:
+            raise LogDamaged(session_id, row.seq, "is not what was written")
+        rows.append(row)
+    return rows, before
+
+
+def check_end(session_id: str, last: int, head: bytes, events: int, kept_head: bytes) -> None:
+    """Compare the end of a log with what the store noted of it beside the log.
+
+    Raises:
+        LogDamaged
+    """
+    if last < events:
+        raise LogDamaged(session_id, last + 1, f"is missing: {events} were written")
+    if last > events:
+        raise LogDamaged(session_id, events + 1, f"was added: {events} were written")
+    if head != kept_head:
+        raise LogDamaged(session_id, last, "is not what was written last")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -14,7 +15,7 @@ from agentkit.errors import UsageError
 from agentkit.events import JsonObject, LaneOpened, SessionStarted
 from agentkit.ground import Endpoints, Ground
 from agentkit.hooks import Approval, Hooks
-from agentkit.ladder import Ladder, Rung
+from agentkit.ladder import Dialect, Ladder, Rung
 from agentkit.limits import Budget, Limits
 from agentkit.models import wire
 from agentkit.recall import recall_tool
@@ -36,6 +37,8 @@ __version__ = "0.1.0"
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant that works with tools."
 KEY_VARIABLE = "DEEPSEEK_API_KEY"
 URL_VARIABLE = "AGENTKIT_BASE_URL"
+_USER_ID = re.compile(r"[A-Za-z0-9_-]{1,512}")
+"""What DeepSeek takes (api-docs rate_limit page, 2026-11)."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,12 @@ class Agent:
             if each.name in table:
                 raise UsageError(f"two tools are named {each.name!r}")
             table[each.name] = each
+        if self.user_id and not _USER_ID.fullmatch(self.user_id):
+            raise UsageError(
+                f"the user_id {self.user_id[:40]!r} cannot be sent",
+                hint="Use 1 to 512 letters, digits, '-' and '_'",
+            )
+        object.__setattr__(self, "ladder", self._in_their_dialects())
         # Sorted: the tool list is part of the frozen head, and must not depend on import order.
         object.__setattr__(self, "_tools", dict(sorted(table.items())))
 
@@ -96,6 +105,26 @@ class Agent:
         structured = Structured.of(self.output_type)
         object.__setattr__(self, "_structured", structured)
         return [each for each in tools if not each.ends_run] + [structured.finish_tool()]
+
+    def _in_their_dialects(self) -> Ladder:
+        """The ladder with each rung's dialect written down: by itself, the catalogue, its name.
+
+        What is written down goes into the log, so that a later catalogue changes no old session.
+        """
+        rungs = tuple(
+            rung if rung.dialect else replace(rung, dialect=self._dialect(rung))
+            for rung in self.ladder.rungs
+        )
+        return replace(self.ladder, rungs=rungs)
+
+    def _dialect(self, rung: Rung) -> Dialect:
+        facts = self._facts().model(rung.model)
+        return facts.dialect if facts.known else rung.speaks
+
+    def _facts(self) -> Catalogue:
+        from agentkit.models.catalogue import shipped
+
+        return self.catalogue or shipped()
 
     @property
     def rung(self) -> Rung:
@@ -133,7 +162,6 @@ class Agent:
 
     def bring_up(self, log: EventLog, state: State) -> Run:
         """Join the definition with a log and the state that it adds up to."""
-        from agentkit.models.catalogue import Catalogue
         from agentkit.models.retry import RetryPolicy
 
         run = Run(
@@ -144,7 +172,7 @@ class Agent:
             hooks=self.hooks,
             approval=self.approval,
             endpoints=Endpoints(self._connect),
-            catalogue=self.catalogue or Catalogue.load(),
+            catalogue=self._facts(),
             retry=self.retry or RetryPolicy(),
             ground=Ground(self.sandbox, self.progress),
             parse_output=self._structured.parse if self._structured else None,
@@ -188,6 +216,8 @@ class Agent:
                 f"there is no API key: the variable {variable} is not set",
                 hint=f"Set {variable}, or see `agentkit demo`, which needs no key",
             )
+        if not url:  # DeepSeek's own; under another address the name may mean something else
+            self._facts().require(rung.model)
         return connect(url, key)
 
     def _open_store(self) -> Store:

@@ -39,6 +39,7 @@ class _Planned:
     call: ToolCall
     tool: Tool | None = None
     arguments: dict[str, Any] | None = None
+    repairs: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     finished: ToolFinished | None = None
 
@@ -87,9 +88,11 @@ def _plan(run: Run, call: ToolCall) -> _Planned:
     planned.tool = tool
     parsed = parse_arguments(call.arguments)
     if isinstance(parsed, Broken):
+        run.wants_room = run.wants_room or parsed.truncated
         text = f"ERROR: not executed. The arguments are not valid JSON: {parsed.reason}"
         planned.finished = _result(planned, "invalid", text)
         return planned
+    planned.repairs = parsed.repairs
     try:
         planned.arguments = tool.check(parsed.value)
         planned.claims = tool.claims(planned.arguments)
@@ -145,6 +148,7 @@ def _log_starts(run: Run, planned: Sequence[_Planned]) -> None:
                     tool=each.tool.name,
                     arguments=_loggable(each.arguments),
                     repeatable=each.tool.repeatable,
+                    repairs=each.repairs,
                 )
             )
 

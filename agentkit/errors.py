@@ -11,11 +11,13 @@
     │   ├── AuthenticationFailed   401, 403
     │   ├── BalanceEmpty           402, or a 429 that speaks of the balance at zero
     │   ├── RequestInvalid         400, 413, 422
-    │   │   ├── ModelUnknown       the name is not served (or was retired)
+    │   │   ├── ModelUnknown       the name is not served
+    │   │   │   └── ModelRetired   it was, until a known date; the hint names its successor
     │   │   └── ContextOverflow    the history does not fit the window
     │   ├── ContentRefused         the provider's filter stopped the answer
     │   └── TransientModelError    worth trying again with the same bytes
     │       ├── RateLimited        429
+    │       │   └── ConcurrencyLimited  429 that states how many parallel requests are allowed
     │       ├── Overloaded         503, insufficient_system_resource, aborted
     │       ├── ServerFault        500, 502, 504
     │       ├── Unreachable        no route, refused, reset before the answer
@@ -154,7 +156,11 @@ class RequestInvalid(ModelError):
 
 
 class ModelUnknown(RequestInvalid):
-    """The provider does not serve a model of this name, or no longer."""
+    """The provider does not serve a model of this name."""
+
+
+class ModelRetired(ModelUnknown):
+    """The name was served until a known date; the hint names what took its place."""
 
 
 class ContextOverflow(RequestInvalid):
@@ -170,11 +176,15 @@ class TransientModelError(ModelError):
 
 
 class RateLimited(TransientModelError):
-    """Too many requests.
+    """Too many requests."""
+
+
+class ConcurrencyLimited(RateLimited):
+    """Too many requests at once; the endpoint's limiter follows the stated number.
 
     Attributes:
-        concurrency: the number of parallel requests that the provider says it allows, if it
-            named one. DeepSeek lowers it with the account's balance (seen 2026-10).
+        concurrency: the number of parallel requests that the provider says it allows. DeepSeek
+            lowers it with the account's balance (seen 2026-10).
     """
 
     def __init__(
@@ -186,7 +196,7 @@ class RateLimited(TransientModelError):
         status: int | None = 429,
         retry_after: float | None = None,
         request_id: str = "",
-        concurrency: int | None = None,
+        concurrency: int,
     ) -> None:
         super().__init__(
             what,

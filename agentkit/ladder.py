@@ -10,16 +10,26 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args
 
 from agentkit.errors import UsageError
 
 Effort = Literal["low", "high", "max"]
 """DeepSeek's real levels; others are mapped onto these by the provider (api-docs, 2026-11)."""
 
-Dialect = Literal["deepseek", "openai"]
-"""``deepseek``: thinking switch, effort and reasoning passed back. ``openai``: plain
-OpenAI-compatible chat completions, none of the three."""
+Dialect = Literal[
+    "deepseek",
+    "openai",
+    "openai-reasoning",
+    "vllm-v4",
+    "vllm-v4.1",
+    "sglang-v4",
+    "llama.cpp",
+]
+"""How a server wants to be asked. ``deepseek``: its own API. ``openai``: plain OpenAI-compatible
+chat completions. The others are profiles in ``agentkit.models.profiles``."""
+DIALECTS: tuple[str, ...] = get_args(Dialect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,25 @@ def _rung(table: Mapping[str, Any], where: str) -> Rung:
         rung = Rung(**table)
     except TypeError as error:
         raise UsageError(f"{where}: {error}") from error
-    if rung.effort not in ("low", "high", "max"):
+    if rung.effort not in get_args(Effort):
         raise UsageError(f"{where}: effort {rung.effort!r} is none of low, high, max")
+    if rung.dialect is not None and rung.dialect not in DIALECTS:
+        hint = f"Known: {', '.join(DIALECTS)}"
+        raise UsageError(f"{where}: no dialect {rung.dialect!r}", hint=hint)
+    _check_kinds(rung, where)
     return rung
+
+
+def _check_kinds(rung: Rung, where: str) -> None:
+    number = (int, float)
+    kinds: dict[str, tuple[type, ...]] = {
+        "thinking": (bool,),
+        "model": (str,), "base_url": (str,), "api_key_env": (str,), "max_tokens": (int,),
+        "temperature": (*number, NoneType), "top_p": (*number, NoneType),
+    }  # fmt: skip
+    for name, wanted in kinds.items():
+        value = getattr(rung, name)
+        if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted == (bool,)):
+            raise UsageError(f"{where}: {name} cannot be {value!r}")
+    if not rung.model or rung.max_tokens < 1:
+        raise UsageError(f"{where}: a rung needs a model and a max_tokens of 1 or more")

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import anyio
 
 from agentkit.errors import LimitReached, ModelError, UnusableAnswer
-from agentkit.events import ModelAdvised, ModelDelta, ModelFailed, ModelRequested, ModelResponded
+from agentkit.events import (
+    ModelAdvised,
+    ModelChanged,
+    ModelDelta,
+    ModelFailed,
+    ModelRequested,
+    ModelResponded,
+)
 from agentkit.models.types import Answer, Delta, DeltaCallback
 
 if TYPE_CHECKING:
@@ -41,10 +48,13 @@ async def ask(run: Run) -> ModelResponded:
         UnusableAnswer: cut again and again.
     """
     max_tokens = run.lane.rung.max_tokens
+    if run.wants_room:
+        max_tokens, run.wants_room = _larger(run, max_tokens), False
     for _ in range(MAX_CUTS):
         started = time.monotonic()
         answer = await _in_turn(run, max_tokens)
         if not _is_cut(answer):
+            _note_change(run, answer)
             return run.append(_responded(run, answer, time.monotonic() - started))
         max_tokens = _log_cut(run, answer, max_tokens)
     raise UnusableAnswer(
@@ -140,6 +150,8 @@ def _affordable(run: Run, max_tokens: int) -> int:
     rung, now = run.lane.rung, datetime.now(UTC)
     facts = run.catalogue.model(rung.model)
     prompt = run.state.prompt_tokens(run.lane_name)
+    if facts.max_output:
+        max_tokens = min(max_tokens, facts.max_output)
     if facts.known:  # DeepSeek answers 400 to prompt + limit beyond the window (recipe 0.2.0)
         max_tokens = min(max_tokens, max(SHORTEST, facts.context - int(prompt * 1.05)))
     allowed = run.budget.limits.cost_usd
@@ -167,9 +179,30 @@ def _is_cut(answer: Answer) -> bool:
     return answer.finish_reason == "length" and (bool(answer.calls) or not answer.content.strip())
 
 
+def _larger(run: Run, max_tokens: int) -> int:
+    most = run.catalogue.model(run.lane.rung.model).max_output
+    return min(max_tokens * 2, most) if most else max_tokens * 2
+
+
+def _note_change(run: Run, answer: Answer) -> None:
+    """Log that another model, or another build of it, answers than before under this name."""
+    model = run.lane.rung.model
+    now = (answer.served_model, answer.fingerprint)
+    before = run.state.served.get(model, now)
+    if answer.served_model and before != now:
+        run.append(
+            ModelChanged(
+                model=model,
+                served_before=before[0],
+                served_now=now[0],
+                fingerprint_before=before[1],
+                fingerprint_now=now[1],
+            )
+        )
+
+
 def _log_cut(run: Run, answer: Answer, max_tokens: int) -> int:
-    window = run.catalogue.model(run.lane.rung.model)
-    larger = min(max_tokens * 2, window.max_output) if window.max_output else max_tokens * 2
+    larger = _larger(run, max_tokens)
     run.append(
         ModelFailed(
             error="AnswerCut",

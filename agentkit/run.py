@@ -53,6 +53,8 @@ class Run:
     """Reads the structured result out of a plain answer; raises ``ToolError``."""
     steering: list[str] = field(default_factory=list[str])
     """Words of the user that wait for the next request."""
+    wants_room: bool = False
+    """The last answer held a truncated call: the next request gets twice the limit."""
     notes: list[str] = field(default_factory=list[str])
     """Our own words that wait for the next request: results of calls must come first."""
 

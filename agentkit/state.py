@@ -73,6 +73,8 @@ class State:
     """Per lane, what speaks against its work."""
     spent_on: dict[str, float] = field(default_factory=dict[str, float])
     """Per lane, US dollars."""
+    served: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """Per model that was asked for, what the provider last said it served: name, fingerprint."""
     size_then: dict[str, int] = field(default_factory=dict[str, int])
     """Per lane, its size in bytes just after that answer entered."""
     _estimated: tuple[str, int, int] = ("", 0, 0)
@@ -165,6 +167,8 @@ class State:
         self.priced = self.priced and event.priced
         self.open_calls.update({(event.lane, call.id): call for call in event.calls})
         self.last_usage[event.lane] = event.usage
+        if event.served_model:
+            self.served[event.model] = (event.served_model, event.fingerprint)
         self.size_then[event.lane] = self.lanes[event.lane].size
 
     def _spend(self, event: ModelResponded | ModelFailed | ModelAdvised) -> None:

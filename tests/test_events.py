@@ -42,6 +42,8 @@ def example(cls: type[Event]) -> Event:
         given_fields |= {"to": "main-2", "summary": "s", "events": 7}
     if cls is events.SessionForked:
         given_fields |= {"parent": "other", "at": 9, "turn": 2}
+    if cls is events.ModelChanged:
+        given_fields |= {"served_before": "a", "served_now": "b"}
     if cls is events.ModelFailed:
         given_fields["status"] = 503
     if cls is events.LimitNear:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from agentkit.cli.settings import URL_VARIABLE, Settings, is_loopback
 from agentkit.errors import UsageError
@@ -14,7 +14,7 @@ from agentkit.errors import UsageError
 if TYPE_CHECKING:
     from agentkit.agent import Agent
     from agentkit.hooks import Hooks
-    from agentkit.ladder import Ladder
+    from agentkit.ladder import Dialect, Ladder
     from agentkit.run import Briefing
     from agentkit.sandbox import Progress, Sandbox, SandboxProvider
     from agentkit.stores.sqlite import SQLiteStore
@@ -68,11 +68,16 @@ def load_ladder(settings: Settings) -> Ladder:
     from agentkit.ladder import Ladder
 
     if settings.model:
-        return Ladder.single(settings.model)
-    ladder = Ladder.load(settings.ladder)
-    if "ladder" in settings.from_project:
-        _keep_key_here(ladder, settings)
-    return ladder
+        ladder = Ladder.single(settings.model)
+    else:
+        ladder = Ladder.load(settings.ladder)
+        if "ladder" in settings.from_project:
+            _keep_key_here(ladder, settings)
+    if not settings.dialect:
+        return ladder
+    dialect = cast("Dialect", settings.dialect)
+    rungs = tuple(replace(rung, dialect=rung.dialect or dialect) for rung in ladder.rungs)
+    return replace(ladder, rungs=rungs)
 
 
 def _keep_key_here(ladder: Ladder, settings: Settings) -> None:

@@ -72,6 +72,15 @@ class Options:
         str | None,
         _option("--api-key-env", "NAME", "The key's variable. [default: DEEPSEEK_API_KEY]"),
     ] = None
+    dialect: Annotated[
+        str | None,
+        _option(
+            "--dialect",
+            "NAME",
+            "How the endpoint wants to be asked: deepseek, openai, vllm-v4, vllm-v4.1, sglang-v4,"
+            " llama.cpp, openai-reasoning. [default: by the model's name]",
+        ),
+    ] = None
     check: Annotated[
         list[str] | None,
         _option("--check", "CMD", "Must exit 0 in the sandbox before the end; may be repeated."),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from agentkit.errors import UsageError
+from agentkit.ladder import DIALECTS
 
 if TYPE_CHECKING:
     from agentkit.cli.options import Options
@@ -35,6 +36,7 @@ class Settings:
     model: str = ""
     base_url: str = ""
     api_key_env: str = ""
+    dialect: str = ""
     check: tuple[str, ...] = ()
     max_cost: float = 5.0
     max_turns: int = 500
@@ -96,6 +98,8 @@ def _said(given: Options) -> dict[str, Any]:
 def _validate(settings: Settings) -> None:
     _one_of("--workspace-mode", settings.workspace_mode, get_args(Mode))
     _one_of("--approve", settings.approve, get_args(Approve))
+    if settings.dialect:
+        _one_of("--dialect", settings.dialect, DIALECTS)
     kind, _, name = settings.sandbox.partition(":")
     if settings.sandbox not in ("docker", "local") and not (kind == "container" and name):
         raise UsageError(

@@ -37,6 +37,12 @@ def story(event: e.Event) -> Iterator[Line]:  # noqa: C901, PLR0912 - one flat c
             yield from _block("> ", event.text, "bold", lines=6)
         case e.ModelResponded():
             yield from _answer(event)
+        case e.ModelChanged():
+            now = " ".join((event.served_now, event.fingerprint_now)).strip()
+            before = " ".join((event.served_before, event.fingerprint_before)).strip()
+            yield Line(
+                f"  {event.model} is now served by {_one(f'{now} (before: {before})')}", "warn"
+            )
         case e.ModelFailed():
             yield from _failure(event)
         case e.ToolStarted() if event.tool != "plan":  # the plan itself follows

@@ -84,6 +84,19 @@ class ModelResponded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChanged(Event):
+    """The provider serves something else under the same name than earlier in this session."""
+
+    type: ClassVar[str] = "model.changed"
+    model: str
+    """What was asked for."""
+    served_before: str
+    served_now: str
+    fingerprint_before: str = ""
+    fingerprint_now: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFailed(Event):
     """A request got no usable answer; nothing of it enters the history."""
 

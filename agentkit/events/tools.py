@@ -19,6 +19,8 @@ class ToolStarted(Event):
     tool: str
     arguments: JsonObject = field(default_factory=JsonObject)
     repeatable: bool = False
+    repairs: tuple[str, ...] = ()
+    """What was mended in the model's arguments; the history keeps its own text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

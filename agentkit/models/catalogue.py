@@ -11,15 +11,17 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from importlib import resources
+from types import NoneType
 from typing import Any, cast
 
-from agentkit.errors import ModelUnknown, UsageError
-from agentkit.ladder import Dialect
+from agentkit.errors import ModelRetired, UsageError
+from agentkit.ladder import DIALECTS, Dialect
 from agentkit.models.tokens import estimate_tokens
 from agentkit.models.types import Usage
 
-__all__ = ["Catalogue", "ModelFacts", "Price", "estimate_tokens"]
+__all__ = ["Catalogue", "ModelFacts", "Price", "estimate_tokens", "shipped"]
 
 _PER = 1_000_000
 
@@ -36,6 +38,8 @@ class Price:
     peak: bool = False
     since: datetime | None = None
     """When this entry of the price list began."""
+    discount: float = 0.0
+    """The share that is taken off for a while, 0 to 1; the three prices are after it."""
 
     def cost(self, usage: Usage) -> float:
         """US dollars of one request."""
@@ -50,6 +54,7 @@ class _Entry:
     miss: float
     output: float
     peak_factor: float = 1.0
+    discount: float = 0.0
     long: tuple[int, float, float, float] | None = None
     """Above so many prompt tokens: other hit, miss and output."""
 
@@ -77,8 +82,6 @@ class ModelFacts:
     concurrency: int | None = None
     """Requests in flight per account at a full balance; less with little money left."""
     dialect: Dialect = "openai"
-    limit_field: str = "max_tokens"
-    """The field that limits an answer; see ``wire.tail``."""
     retired: datetime | None = None
     successor: str = ""
     successor_note: str = ""
@@ -89,6 +92,14 @@ class ModelFacts:
     @property
     def priced(self) -> bool:
         return bool(self.prices)
+
+    @property
+    def farewell(self) -> str:
+        """When a retired name ended and what took its place; "" for one that did not."""
+        if not self.retired:
+            return ""
+        use = f"; use {self.successor} {self.successor_note}".rstrip() if self.successor else ""
+        return f"{self.name} was retired on {self.retired:%Y-%m-%d}{use}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +160,11 @@ class Catalogue:
         """Like ``model``, but a retired name is an error that names its successor.
 
         Raises:
-            ModelUnknown: the model no longer existed at this time.
+            ModelRetired: the model no longer existed at this time.
         """
         facts = self.model(name)
         if facts.retired and _utc(at) >= facts.retired:
-            raise ModelUnknown(
-                f"the model {name!r} was retired on {facts.retired:%Y-%m-%d}",
-                hint=f"Use {facts.successor!r} {facts.successor_note}".rstrip(),
-            )
+            raise ModelRetired(f"there is no model {name!r} any more", hint=facts.farewell)
         return facts
 
     def price(self, model: str, at: datetime, prompt_tokens: int = 0) -> Price | None:
@@ -174,9 +182,14 @@ class Catalogue:
         if entry.long and prompt_tokens > entry.long[0]:
             return Price(*entry.long[1:], since=entry.since)
         peak = entry.peak_factor != 1.0 and self._peaks[facts.peak].holds(at)
-        factor = entry.peak_factor if peak else 1.0
+        factor = (entry.peak_factor if peak else 1.0) * (1 - entry.discount)
         return Price(
-            entry.hit * factor, entry.miss * factor, entry.output * factor, peak, entry.since
+            entry.hit * factor,
+            entry.miss * factor,
+            entry.output * factor,
+            peak,
+            entry.since,
+            entry.discount,
         )
 
     def next_change(self, model: str, at: datetime) -> datetime | None:
@@ -188,16 +201,7 @@ class Catalogue:
         hours = [full + timedelta(hours=hour) for hour in range(1, 40 * 24)]
         for moment in sorted([*hours, *dates]):
             then = self.price(model, moment)
-            if (
-                now
-                and then
-                and (then.hit, then.miss, then.output)
-                != (
-                    now.hit,
-                    now.miss,
-                    now.output,
-                )
-            ):
+            if now and then and _numbers(then) != _numbers(now):
                 return moment
         return None
 
@@ -226,6 +230,16 @@ class Catalogue:
         hit = min(cached_tokens, prompt_tokens)
         usage = Usage(prompt_tokens, hit, prompt_tokens - hit, max_tokens)
         return self.cost(usage, model, at)
+
+
+@cache
+def shipped() -> Catalogue:
+    """The catalogue without anybody's overrides."""
+    return Catalogue.load()
+
+
+def _numbers(price: Price) -> tuple[float, float, float]:
+    return price.hit, price.miss, price.output
 
 
 def _utc(at: datetime | None) -> datetime:
@@ -265,6 +279,7 @@ def _facts(name: str, table: Mapping[str, Any]) -> ModelFacts:
         raise UsageError(f"[models.{name}]: unknown setting {unknown[0]!r}", hint=hint)
     try:
         facts = replace(ModelFacts(name), **table)
+        _check(facts)
         return replace(
             facts,
             features=frozenset(facts.features),
@@ -275,6 +290,25 @@ def _facts(name: str, table: Mapping[str, Any]) -> ModelFacts:
         raise UsageError(f"[models.{name}]: a price or a list is malformed ({error})") from error
 
 
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "context": ((int,), "a number of tokens"),
+    "max_output": ((int, NoneType), "a number of tokens"),
+    "cache_unit": ((int,), "a number of tokens"),
+    "concurrency": ((int, NoneType), "a number of requests"),
+    "retired": ((datetime, NoneType), "a date with a time"),
+}
+
+
+def _check(facts: ModelFacts) -> None:
+    for name, (kinds, words) in _KINDS.items():
+        value = getattr(facts, name)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise UsageError(f"[models.{facts.name}]: {name} must be {words}, not {value!r}")
+    if facts.dialect not in DIALECTS:
+        hint = f"Known: {', '.join(DIALECTS)}"
+        raise UsageError(f"[models.{facts.name}]: no dialect {facts.dialect!r}", hint=hint)
+
+
 def _entry(table: Mapping[str, Any]) -> _Entry:
     entry = _Entry(
         since=_utc(table["from"]),
@@ -282,9 +316,12 @@ def _entry(table: Mapping[str, Any]) -> _Entry:
         miss=float(table["miss"]),
         output=float(table["output"]),
         peak_factor=float(table.get("peak_factor", 1.0)),
+        discount=float(table.get("discount", 0.0)),
     )
     if not (entry.hit >= 0 and entry.miss >= 0 and entry.output >= 0):
         raise ValueError("a price is below 0")
+    if not 0 <= entry.discount < 1:
+        raise ValueError("a discount is a share, 0 or more and below 1")
     step = table.get("long")
     if not step:
         return entry

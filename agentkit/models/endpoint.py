@@ -10,9 +10,18 @@ from typing import Any, TypeVar
 
 import anyio
 
-from agentkit.errors import ModelError, ServerFault, Stalled, StreamCut, Unreachable, UsageError
+from agentkit.errors import (
+    ConcurrencyLimited,
+    ModelError,
+    ServerFault,
+    Stalled,
+    StreamCut,
+    Unreachable,
+    UsageError,
+)
 from agentkit.models import _client, faults
 from agentkit.models._openai import load_openai
+from agentkit.models.concurrency import limiter
 from agentkit.models.stream import Assembler, Events, completion
 from agentkit.models.types import Answer, Delta, DeltaCallback
 
@@ -62,6 +71,9 @@ class Endpoint:
     ) -> Answer:
         """Send a body as it is and give the whole answer, or raise; nothing is tried twice.
 
+        Where the provider has stated how many requests it allows at once, it first waits its
+        turn (``agentkit.models.concurrency``).
+
         Args:
             body: as ``wire.body`` makes it; its tail must say the same about ``stream``.
             on_delta: shown pieces, joined per read; only with ``stream``.
@@ -71,15 +83,26 @@ class Endpoint:
         Raises:
             ModelError: one of its kinds, see ``agentkit.errors``.
         """
-        response = await self._post(path, body, idle_timeout, stream=stream)
+        limits = limiter(self.base_url, self._api_key)
+        try:
+            async with limits.slot():
+                return await self._ask(body, stream, on_delta, idle_timeout, path)
+        except ConcurrencyLimited as error:
+            limits.lower(error.concurrency)
+            raise
+
+    async def _ask(
+        self, body: bytes, stream: bool, on_delta: DeltaCallback | None, idle: float, path: str
+    ) -> Answer:
+        response = await self._post(path, body, idle, stream=stream)
         if not stream:
             return self._whole(response.content, response.headers)
         try:
             # Small servers do not stream, whatever they are asked for.
             if "json" in response.headers.get("content-type", ""):
-                with self._in_mid_answer(idle_timeout, faults.request_id(response.headers)):
+                with self._in_mid_answer(idle, faults.request_id(response.headers)):
                     return self._whole(await response.aread(), response.headers)
-            return await self._read(response, on_delta, idle_timeout)
+            return await self._read(response, on_delta, idle)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()

@@ -16,9 +16,11 @@ from typing import Any, cast
 from agentkit.errors import (
     AuthenticationFailed,
     BalanceEmpty,
+    ConcurrencyLimited,
     ContentRefused,
     ContextOverflow,
     ModelError,
+    ModelRetired,
     ModelUnknown,
     Overloaded,
     RateLimited,
@@ -42,12 +44,6 @@ _UNKNOWN = re.compile(
 )
 _QUOTA = re.compile(r"insufficient[ _](?:balance|quota|funds|credit)", re.IGNORECASE)
 _FILTER = re.compile(r"content[ _](?:filter|policy)|content exists risk", re.IGNORECASE)
-
-_SUCCESSORS = {
-    "deepseek-chat": "deepseek-flash without thinking",
-    "deepseek-reasoner": "deepseek-flash with thinking",
-}
-"""Names that stopped on 2026-07-24 15:59 UTC (api-docs change log)."""
 
 REQUEST_ID_HEADERS = ("x-ds-trace-id", "x-request-id", "x-deepseek-request-id", "request-id")
 
@@ -95,18 +91,22 @@ def _server(what: str, message: str, facts: Mapping[str, Any]) -> ModelError:
     return ServerFault(what, hint=_LATER, **facts)
 
 
-def _rate(what: str, message: str, facts: Mapping[str, Any]) -> RateLimited:
+def _rate(what: str, message: str, facts: Mapping[str, Any]) -> ModelError:
     stated = _CONCURRENCY.search(message)
     hint = _LATER
     if "remaining balance" in message:
         hint = "The allowed parallel requests shrink with the balance; top up the account"
-    return RateLimited(what, hint=hint, concurrency=int(stated[1]) if stated else None, **facts)
+    if stated and stated[1] == "0":
+        return BalanceEmpty(what, hint="Top up the account, then resume the session", **facts)
+    if stated:
+        return ConcurrencyLimited(what, hint=hint, concurrency=int(stated[1]), **facts)
+    return RateLimited(what, hint=hint, **facts)
 
 
 def _invalid(what: str, message: str, model: str, facts: Mapping[str, Any]) -> ModelError:
     supported = _SUPPORTED.search(message)
     if supported or _UNKNOWN.search(message) or (facts["status"] == 404 and "model" in message):
-        return ModelUnknown(what, hint=_successor(model, supported), **facts)
+        return _unknown_model(what, model or (supported[2] if supported else ""), supported, facts)
     if facts["status"] == 413 or _OVERFLOW.search(message):
         return ContextOverflow(what, hint="Fold the history or start a new lane", **facts)
     if "must be passed back" in message:
@@ -121,13 +121,16 @@ def _invalid(what: str, message: str, model: str, facts: Mapping[str, Any]) -> M
     return RequestInvalid(what, hint="The same request cannot succeed", **facts)
 
 
-def _successor(model: str, supported: re.Match[str] | None) -> str:
-    name = model or (supported[2] if supported else "")
-    if name in _SUCCESSORS:
-        return f"{name} was retired on 2026-07-24; use {_SUCCESSORS[name]}"
-    if supported:
-        return f"The provider serves {supported[1]}"
-    return "`agentkit models` lists what the provider serves"
+def _unknown_model(
+    what: str, name: str, supported: re.Match[str] | None, facts: Mapping[str, Any]
+) -> ModelUnknown:
+    from agentkit.models.catalogue import shipped
+
+    known = shipped().model(name)
+    if known.retired:
+        return ModelRetired(what, hint=known.farewell, **facts)
+    hint = "`agentkit models` lists what the provider serves"
+    return ModelUnknown(what, hint=f"It serves {supported[1]}" if supported else hint, **facts)
 
 
 def message_of(text: str) -> str:

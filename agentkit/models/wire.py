@@ -16,6 +16,7 @@ from typing import Any
 
 from agentkit.errors import UsageError
 from agentkit.ladder import Dialect, Rung
+from agentkit.models.profiles import PROFILES
 from agentkit.models.types import ToolCall
 
 NO_OUTPUT = "(no output)"
@@ -35,14 +36,13 @@ def head(
     Raises:
         UsageError: a tool's schema holds what JSON cannot (NaN, a set, …).
     """
-    fields: dict[str, Any] = {"model": rung.model}
-    if rung.speaks == "deepseek":
-        fields |= _thinking(rung)
+    profile = PROFILES[rung.speaks]
+    fields: dict[str, Any] = {"model": rung.model, **profile.thinking(rung)}
     if rung.temperature is not None:
         fields["temperature"] = rung.temperature
     if rung.top_p is not None:
         fields["top_p"] = rung.top_p
-    if user_id and rung.speaks == "deepseek":
+    if user_id and profile.takes_user_id:
         fields["user_id"] = user_id
     if tools:
         fields["tools"] = list(tools)
@@ -71,10 +71,11 @@ def assistant(
     of the answers empty (Lingtai-AI/lingtai-kernel issue 9, 2026-08).
     """
     fields: dict[str, Any] = {"role": "assistant", "content": answer_content}
-    if dialect == "deepseek":
-        fields["reasoning_content"] = reasoning
+    profile = PROFILES[dialect]
+    if profile.reasoning_field:
+        fields[profile.reasoning_field] = reasoning
     if calls:
-        fields["tool_calls"] = [_call(call, dialect) for call in calls]
+        fields["tool_calls"] = [_call(call, profile.takes_broken_arguments) for call in calls]
     return encode(fields)
 
 
@@ -105,21 +106,16 @@ def tail(
     max_tokens: int,
     stream: bool,
     dialect: Dialect,
-    limit_field: str = "max_tokens",
     extra: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The end of a body: what the model does not see.
 
     Args:
         max_tokens: limit of the answer, reasoning included.
-        limit_field: ``max_completion_tokens`` for OpenAI's own reasoning models; DeepSeek ignores
-            a field of that name silently (deepseek-recipe 0.2.0, 2026-10).
         extra: further fields, for single questions only: ``response_format`` for one does reach
             the prompt, and would break a lane's prefix.
     """
-    if dialect == "deepseek":
-        limit_field = "max_tokens"
-    fields: dict[str, Any] = {limit_field: max_tokens, "stream": stream}
+    fields: dict[str, Any] = {PROFILES[dialect].limit_field: max_tokens, "stream": stream}
     if stream:  # without "stream" DeepSeek answers 400 to stream_options
         fields["stream_options"] = {"include_usage": True}
     fields |= extra or {}
@@ -147,17 +143,9 @@ def encode(value: object) -> bytes:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def _thinking(rung: Rung) -> dict[str, Any]:
-    if not rung.thinking:  # an effort beside "disabled" would be ignored
-        return {"thinking": {"type": "disabled"}}
-    return {"thinking": {"type": "enabled"}, "reasoning_effort": rung.effort}
-
-
-def _call(call: ToolCall, dialect: Dialect) -> dict[str, Any]:
+def _call(call: ToolCall, takes_broken: bool) -> dict[str, Any]:
     arguments = call.arguments
-    if dialect == "openai" and not _is_object(arguments):
-        # vLLM, SGLang and llama.cpp parse the arguments of the history for their templates and
-        # fail on broken ones; DeepSeek shows the model its own text (deepseek-recipe 0.2.0).
+    if not takes_broken and not _is_object(arguments):
         arguments = encode({"unparsed": arguments}).decode()
     function = {"name": call.name, "arguments": arguments}
     return {"id": call.id, "type": "function", "function": function}

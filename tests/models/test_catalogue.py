@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
 
-from agentkit.errors import ModelUnknown, UsageError
+from agentkit.errors import ModelRetired, UsageError
 from agentkit.models.catalogue import Catalogue, Price
 from agentkit.models.types import Usage
 
@@ -44,6 +45,17 @@ def test_each_change_since_launch(
     assert numbers("deepseek-v4-pro", when) == pytest.approx(pro)
 
 
+def test_the_launch_discount_is_told_from_the_price_that_followed_it() -> None:
+    during = CATALOGUE.price("deepseek-v4-pro", at("2026-05-02T12:00"))
+    after = CATALOGUE.price("deepseek-v4-pro", at("2026-06-01T00:00"))
+    assert during is not None
+    assert after is not None
+    assert (during.discount, after.discount) == (0.75, 0.0)
+    assert (after.hit, after.miss, after.output) == pytest.approx(
+        (during.hit, during.miss, during.output)
+    )
+
+
 PEAKS = [
     ("2026-11-23T00:59", False, "Monday, before the first hour"),
     ("2026-11-23T01:00", True, "Monday"),
@@ -64,6 +76,20 @@ def test_peak_hours(when: str, peak: bool, why: str) -> None:
     price = CATALOGUE.price("deepseek-flash", at(when))
     assert price is not None
     assert price.peak is peak, why
+
+
+PRICES_OF_MAY_2 = [  # published on that day: hit, miss, output
+    ("deepseek-v4-flash", 0.0028, 0.14, 0.28),
+    ("deepseek-v4-pro", 0.003625, 0.435, 0.87),
+    ("gpt-5.5", 0.50, 5.00, 30.00),
+    ("claude-opus-4.7", 0.50, 5.00, 25.00),
+    ("gemini-3.1-pro", 0.20, 2.00, 12.00),
+]
+
+
+@pytest.mark.parametrize("row", PRICES_OF_MAY_2, ids=lambda row: row[0])
+def test_the_price_list_of_may_2(row: tuple[str, float, float, float]) -> None:
+    assert numbers(row[0], "2026-05-02T12:00") == pytest.approx(row[1:])
 
 
 # One agent run of 1M input tokens, 90% of them hits, and 100k of output, on 2026-05-02.
@@ -95,7 +121,7 @@ def test_long_prompts_cost_more_where_the_vendor_says_so() -> None:
 
 def test_aliases_and_retired_names() -> None:
     assert CATALOGUE.model("deepseek-v4-flash").name == "deepseek-flash"
-    with pytest.raises(ModelUnknown, match="'deepseek-flash' with thinking"):
+    with pytest.raises(ModelRetired, match="2026-07-24; use deepseek-flash with thinking"):
         CATALOGUE.require("deepseek-reasoner", at("2026-07-24T16:00"))
     assert CATALOGUE.require("deepseek-reasoner", at("2026-07-24T15:00")).priced
 
@@ -130,6 +156,9 @@ def test_users_override_and_add() -> None:
         {"hit": -1, "miss": 1, "output": 1},
         {"hit": "cheap", "miss": 1, "output": 1},
         {"prices": [{"hit": 1}]},
+        {"context": "large"},
+        {"dialect": "tgi"},
+        {"retired": "soon"},
     ],
 )
 def test_a_wrong_override_is_named(table: dict[str, object]) -> None:
@@ -153,7 +182,8 @@ def test_the_next_change_of_price() -> None:
 def test_every_entry_says_where_it_comes_from() -> None:
     for facts in CATALOGUE:
         assert facts.source, facts.name
-        assert facts.dialect == ("deepseek" if "deepseek" in facts.name else "openai")
+        assert re.search(r"20\d\d-\d\d", facts.source), "a source has a date"
+        assert (facts.dialect == "deepseek") == ("deepseek" in facts.name)
 
 
 def test_cost_adds_what_was_hit_missed_and_said() -> None:

@@ -12,6 +12,7 @@ import pytest
 from agentkit.errors import (
     AuthenticationFailed,
     BalanceEmpty,
+    ConcurrencyLimited,
     ContextOverflow,
     ModelError,
     ModelUnknown,
@@ -83,7 +84,7 @@ async def test_deltas_add_up_to_the_answer(fake_deepseek: Start) -> None:
 
 FAULTS: list[tuple[str, type[ModelError]]] = [
     ("429", RateLimited),
-    ("429-balance", RateLimited),
+    ("429-balance", ConcurrencyLimited),
     ("500", ServerFault),
     ("502", ServerFault),
     ("503", Overloaded),
@@ -164,7 +165,7 @@ async def test_repeated_ids_are_made_different(fake_deepseek: Start) -> None:
 
 async def test_a_stated_limit_of_concurrency_is_read(fake_deepseek: Start) -> None:
     server = fake_deepseek([STEP], faults={1: "429-balance"})
-    with pytest.raises(RateLimited) as caught:
+    with pytest.raises(ConcurrencyLimited) as caught:
         await ask(server)
     assert caught.value.concurrency == 25
 

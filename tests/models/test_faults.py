@@ -11,9 +11,11 @@ import pytest
 from agentkit.errors import (
     AuthenticationFailed,
     BalanceEmpty,
+    ConcurrencyLimited,
     ContentRefused,
     ContextOverflow,
     ModelError,
+    ModelRetired,
     ModelUnknown,
     Overloaded,
     RateLimited,
@@ -76,9 +78,18 @@ def test_a_body_without_sense_is_survived(text: str) -> None:
 def test_a_retired_model_names_its_successor() -> None:
     text = json.dumps(HTTP["400-model"].body)
     error = classify(400, text, model="deepseek-reasoner")
-    assert isinstance(error, ModelUnknown)
-    assert "deepseek-flash with thinking" in error.hint
+    assert isinstance(error, ModelRetired)
+    assert "2026-07-24; use deepseek-flash with thinking" in error.hint
     assert "deepseek-v4-pro" in classify(400, text, model="gpt-9").hint
+
+
+def test_a_stated_limit_of_concurrency() -> None:
+    error = classify(429, json.dumps(HTTP["429-balance"].body))
+    assert isinstance(error, ConcurrencyLimited)
+    assert error.concurrency == 25
+    assert "top up" in error.hint
+    nothing = "exceeds your concurrency limit of 0 based on your remaining balance"
+    assert type(classify(429, nothing)) is BalanceEmpty
 
 
 def test_the_providers_id_of_the_request_is_kept() -> None:

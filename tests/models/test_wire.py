@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentkit.errors import UsageError
-from agentkit.ladder import FLASH, PRO, Dialect, Rung
+from agentkit.ladder import FLASH, PRO, Rung
 from agentkit.models import wire
 from agentkit.models.types import ToolCall
 
@@ -51,14 +51,6 @@ def test_a_plain_endpoint_gets_nothing_of_deepseeks() -> None:
 
 def test_stream_options_go_only_with_a_stream() -> None:
     assert "stream_options" not in body(FLASH, stream=False)
-
-
-@pytest.mark.parametrize("dialect", ["deepseek", "openai"])
-def test_the_limit_field_of_other_vendors_never_reaches_deepseek(dialect: Dialect) -> None:
-    tail = wire.tail(
-        max_tokens=5, stream=False, dialect=dialect, limit_field="max_completion_tokens"
-    )
-    assert (b"max_completion_tokens" in tail) == (dialect == "openai")
 
 
 def test_reasoning_goes_back_verbatim_and_empty_where_there_was_none() -> None:

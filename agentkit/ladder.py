@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from agentkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentkit.escalation.policy import Policy
 
 Effort = Literal["low", "high", "max"]
 """DeepSeek's real levels; others are mapped onto these by the provider (api-docs, 2026-11)."""
@@ -51,6 +54,11 @@ class Rung:
     """Name of the environment variable that holds this rung's key; "" is the session's."""
     dialect: Dialect | None = None
     """None: decided from the model's name (``deepseek…`` speaks deepseek)."""
+    forms: tuple[str, ...] = ()
+    """In which forms it may be entered (``agentkit.escalation``); empty is in any."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "forms", tuple(self.forms))  # logs and files have lists
 
     @property
     def name(self) -> str:
@@ -80,6 +88,10 @@ class Ladder:
 
     name: str
     rungs: tuple[Rung, ...]
+    policy: Policy | None = None
+    """When to climb and in which form; None is the default policy."""
+    models: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Facts and prices of models on top of the catalogue's, as under ``[models]``."""
 
     def __post_init__(self) -> None:
         if not self.rungs:
@@ -106,7 +118,9 @@ class Ladder:
 
     @classmethod
     def load(cls, name_or_file: str) -> Ladder:
-        """A preset by its name, or a ladder from a TOML file with ``[[rung]]`` tables.
+        """A preset by its name, or a ladder from a TOML file.
+
+        The file has ``[[rung]]`` tables, and where wanted ``[policy]`` and ``[models.NAME]``.
 
         Raises:
             UsageError: neither a preset nor a readable file, or the file is not a ladder.
@@ -122,13 +136,31 @@ class Ladder:
         if not isinstance(tables, list) or not tables:
             raise UsageError(f"the ladder file {path} has no [[rung]] table")
         rungs = tuple(
-            _rung(table, f"{path}, rung {number}")  # pyright: ignore[reportUnknownArgumentType]
-            for number, table in enumerate(tables, 1)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            _rung(table, f"{path}, rung {number}")
+            for number, table in enumerate(cast("list[object]", tables), 1)
         )
-        return cls(str(data.get("name", path.stem)), rungs)
+        unknown = sorted(set(data) - {"name", "rung", "policy", "models"})
+        if unknown:
+            raise UsageError(
+                f"the ladder file {path}: unknown table or setting {unknown[0]!r}",
+                hint="Known: name, [[rung]], [policy], [models.NAME]",
+            )
+        from agentkit.escalation.settings import read_policy
+
+        policy = read_policy(data["policy"], f"{path}, [policy]") if "policy" in data else None
+        models = data.get("models", {})
+        if not isinstance(models, dict):
+            raise UsageError(f"the ladder file {path}: models must be a table")
+        return cls(str(data.get("name", path.stem)), rungs, policy, cast("dict[str, Any]", models))
 
 
-def _rung(table: Mapping[str, Any], where: str) -> Rung:
+def _rung(table: object, where: str) -> Rung:
+    if not isinstance(table, dict):
+        raise UsageError(f"{where} is not a table")
+    return _rung_of(cast("dict[str, Any]", table), where)
+
+
+def _rung_of(table: Mapping[str, Any], where: str) -> Rung:
     known = {field.name for field in fields(Rung)}
     unknown = sorted(set(table) - known)
     if unknown:
@@ -145,6 +177,10 @@ def _rung(table: Mapping[str, Any], where: str) -> Rung:
         hint = f"Known: {', '.join(DIALECTS)}"
         raise UsageError(f"{where}: no dialect {rung.dialect!r}", hint=hint)
     _check_kinds(rung, where)
+    if rung.forms:
+        from agentkit.escalation.settings import forms
+
+        forms(rung.forms, where)
     return rung
 
 

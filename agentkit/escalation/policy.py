@@ -364,6 +364,7 @@ def _refusal(situation: Situation, policy: Policy, offer: Offer, score: float) -
     left, turns = situation.left_usd, situation.left_turns
     reasons = (
         (situation.targets[rung].closed, bool(situation.targets[rung].closed)),
+        ("the rung is not entered so", not _admits(situation, form, rung)),
         (f"needs a score of {policy.thresholds.of(form):g}", score < policy.thresholds.of(form)),
         (f"used {len(used)} times", len(used) >= policy.caps.of(form)),
         (
@@ -379,6 +380,12 @@ def _refusal(situation: Situation, policy: Policy, offer: Offer, score: float) -
         ("too few turns left", turns is not None and form != "note" and offer.quote.turns > turns),
     )
     return next((text for text, holds in reasons if holds), "")
+
+
+def _admits(situation: Situation, form: Form, rung: int) -> bool:
+    """Whether the ladder lets that rung be entered in that form; staying is no entry."""
+    forms = situation.targets[rung].forms
+    return rung == situation.rung or not forms or form in forms
 
 
 def _opens(form: Form) -> bool:

@@ -127,6 +127,8 @@ class Target:
     """How much is written there in one turn, against effort ``high``."""
     closed: str = ""
     """Why it cannot be used: no key, served by the same model as this one, …"""
+    forms: tuple[str, ...] = ()
+    """The only forms in which its ladder lets it be entered; empty is any."""
 
     @classmethod
     def of(
@@ -143,7 +145,7 @@ class Target:
         """A rung with its price at a moment."""
         price = catalogue.price(rung.model, at, prompt_tokens)
         words = WORDS[rung.effort if rung.thinking else "non-thinking"]
-        return cls(rung.name, rung.model, price, head, warm, words, closed)
+        return cls(rung.name, rung.model, price, head, warm, words, closed, rung.forms)
 
 
 @dataclass(frozen=True, slots=True)

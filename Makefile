@@ -19,6 +19,10 @@ test: setup ## style, types and all tests, those with containers too
 		echo '==> No Docker (the reason is above): tests that need it are skipped.' >&2; \
 	fi
 	@scripts/ensure-test-tools
+	@if ! scripts/ensure-postgres >/dev/null; then \
+		[ "$$AGENTKIT_REQUIRE_POSTGRES" != 1 ] || exit 1; \
+		echo '==> No PostgreSQL (the reason is above): tests that need it are skipped.' >&2; \
+	fi
 	@scripts/test
 
 setup: ## .venv with the package and all tools

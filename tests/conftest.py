@@ -20,7 +20,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or writes the sessions, keys or endpoints of whoever runs it."""
     home = tmp_path / "agentkit-home"
     monkeypatch.setenv("AGENTKIT_HOME", str(home))
-    for name in ("DEEPSEEK_API_KEY", "AGENTKIT_BASE_URL", "AGENTKIT_DEBUG"):
+    for name in ("DEEPSEEK_API_KEY", "AGENTKIT_BASE_URL", "AGENTKIT_DEBUG", "AGENTKIT_STORE"):
         monkeypatch.delenv(name, raising=False)
     return home
 

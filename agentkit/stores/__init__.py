@@ -187,3 +187,22 @@ class Store(Protocol):
     def close(self) -> None:
         """End this store's leases and connections."""
         ...
+
+
+def open_store(where: str = "") -> Store:
+    """The store of that name.
+
+    Args:
+        where: a folder, or the URL of a PostgreSQL database (``postgresql://…``). "" is
+            ``AGENTKIT_STORE``, else the folder ``AGENTKIT_HOME``, else ``~/.agentkit``.
+    """
+    import os
+
+    from agentkit.stores.sqlite import SQLiteStore
+
+    where = where or os.environ.get("AGENTKIT_STORE", "")
+    if where.startswith(("postgresql://", "postgres://")):
+        from agentkit.stores.postgres import PostgresStore
+
+        return PostgresStore(where)
+    return SQLiteStore(Path(where).expanduser() if where else None)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from agentkit.errors import SessionError, StoreError
 from agentkit.events import ALL
-from agentkit.stores import MAX_CONTENT, MAX_EVENT, MAX_SESSION, Row
+from agentkit.stores import MAX_CONTENT, MAX_EVENT, MAX_SESSION, Row, SessionInfo
+from agentkit.stores.lease import Owner
 
 
 class Summary(NamedTuple):
@@ -118,3 +119,18 @@ def _check_session(session_id: str, size: int) -> None:
             f"session {session_id} would grow beyond {MAX_SESSION >> 30} GiB",
             hint="Go on in a new session",
         )
+
+
+def info_of(found: Sequence[Any]) -> SessionInfo:
+    """A session's line from a database's; the last column is its lease's owner as JSON."""
+    *known, held = found
+    owner = Owner.from_json(held) if held else None
+    return SessionInfo(*known, owner=str(owner) if owner and not owner.is_dead else "")
+
+
+def digest_of(name: str) -> bytes:
+    """The digest that a content's name spells; "" for what is no name."""
+    try:
+        return bytes.fromhex(name)
+    except ValueError:
+        return b""

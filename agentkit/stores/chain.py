@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
-from agentkit.errors import LogDamaged
+from agentkit.errors import LogDamaged, StoreError
 from agentkit.stores import Row
 
 
@@ -63,3 +63,29 @@ def check_end(session_id: str, last: int, head: bytes, events: int, kept_head: b
         raise LogDamaged(session_id, events + 1, f"was added: {events} were written")
     if head != kept_head:
         raise LogDamaged(session_id, last, "is not what was written last")
+
+
+def accept_again(
+    session_id: str,
+    rows: Sequence[Row],
+    count: int,
+    head: bytes,
+    hash_at: Callable[[int], bytes],
+) -> None:
+    """Let rows pass that are stored already, as the last ones of the session.
+
+    Args:
+        count: events that are stored.
+        head: the hash of the last one.
+        hash_at: gives the stored hash of an event.
+
+    Raises:
+        StoreError: they are not.
+    """
+    if rows[-1].seq == count and links(hash_at(rows[0].seq - 1), rows)[-1] == head:
+        return
+    raise StoreError(
+        f"session {session_id} was changed by another process:"
+        f" event {rows[0].seq} does not follow {count}",
+        hint="Let that process end, then resume",
+    )

@@ -15,7 +15,15 @@ from agentkit.errors import StoreError
 from agentkit.stores import Listener, Row, SessionInfo, _sqlite_format, chain
 from agentkit.stores._sqlite_format import FORMAT, insert, put
 from agentkit.stores._sqlite_listener import SQLiteListener
-from agentkit.stores._summary import Summary, advance, check_contents, check_rows, the_one
+from agentkit.stores._summary import (
+    Summary,
+    advance,
+    check_contents,
+    check_rows,
+    digest_of,
+    info_of,
+    the_one,
+)
 from agentkit.stores.lease import Keeper, Owner, check_held, may_take, this_process
 
 __all__ = ["FORMAT", "SQLiteStore", "home"]
@@ -66,7 +74,9 @@ class SQLiteStore:
         summary = advance(Summary(*found[3:]) if found else Summary(), rows)
         self._check_lease(db, session_id)
         if rows[0].seq != count + 1:
-            _accept_again(db, session_id, rows, count, head)
+            chain.accept_again(
+                session_id, rows, count, head, lambda seq: _hash_at(db, session_id, seq)
+            )
             return
         size += check_rows(session_id, rows, size)
         hashes = chain.links(head, rows)
@@ -118,7 +128,7 @@ class SQLiteStore:
     def get_content(self, name: str) -> bytes:
         with self._database() as db:
             found = db.execute(
-                "SELECT data FROM contents WHERE digest = ?", (_digest(name),)
+                "SELECT data FROM contents WHERE digest = ?", (digest_of(name),)
             ).fetchone()
         if found is None:
             raise StoreError(f"content {name} is not in {self.where}")
@@ -129,14 +139,14 @@ class SQLiteStore:
     def info(self, session_id: str) -> SessionInfo | None:
         with self._database() as db:
             found = db.execute(f"{_INFO} WHERE id = ?", (session_id,)).fetchone()
-        return _info(found) if found else None
+        return info_of(found) if found else None
 
     def sessions(self) -> list[SessionInfo]:
         if not self.path.exists():
             return []
         with self._database() as db:
             found = db.execute(f"{_INFO} ORDER BY updated DESC, id DESC").fetchall()
-        return [_info(each) for each in found]
+        return [info_of(each) for each in found]
 
     def find(self, prefix: str) -> str:
         with self._database() as db:
@@ -238,25 +248,6 @@ def _explained(path: Path, error: Exception) -> StoreError:
     )
 
 
-def _accept_again(
-    db: sqlite3.Connection, session_id: str, rows: Sequence[Row], count: int, head: bytes
-) -> None:
-    """Let rows pass that are stored already, as the last ones of the session.
-
-    Raises:
-        StoreError: they are not.
-    """
-    if rows[-1].seq == count:
-        before = _hash_at(db, session_id, rows[0].seq - 1)
-        if chain.links(before, rows)[-1] == head:
-            return
-    raise StoreError(
-        f"session {session_id} was changed by another process:"
-        f" event {rows[0].seq} does not follow {count}",
-        hint="Let that process end, then resume",
-    )
-
-
 def _hash_at(db: sqlite3.Connection, session_id: str, seq: int) -> bytes:
     if seq <= 0:
         return chain.genesis(session_id)
@@ -264,20 +255,6 @@ def _hash_at(db: sqlite3.Connection, session_id: str, seq: int) -> bytes:
         "SELECT hash FROM events WHERE session = ? AND seq = ?", (session_id, seq)
     ).fetchone()
     return found[0] if found else b""
-
-
-def _info(found: tuple[object, ...]) -> SessionInfo:
-    *known, owner = found
-    alive = Owner.from_json(str(owner)) if owner else None
-    words = str(alive) if alive is not None and not alive.is_dead else ""
-    return SessionInfo(*known, owner=words)  # type: ignore[arg-type]
-
-
-def _digest(name: str) -> bytes:
-    try:
-        return bytes.fromhex(name)
-    except ValueError:
-        return b""
 
 
 @contextmanager

@@ -1,19 +1,70 @@
-"""Every store, for tests of what they have in common."""
+"""Every store, for tests of what they have in common; PostgreSQL is a real server."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from agentkit.stores import Store
 from agentkit.stores.memory import MemoryStore
+from agentkit.stores.postgres import PostgresStore
 from agentkit.stores.sqlite import SQLiteStore
 
+ROOT = Path(__file__).parents[2]
 
-@pytest.fixture(params=["memory", "sqlite"])
+
+@cache
+def _server() -> tuple[str, str]:
+    """The URL of the tests' server, and why there is none."""
+    if url := os.environ.get("AGENTKIT_TEST_POSTGRES", ""):
+        return url, ""
+    done = subprocess.run(
+        [ROOT / "scripts" / "ensure-postgres"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.fixture
+def postgres_url() -> str:
+    url, reason = _server()
+    if not url:
+        if os.environ.get("AGENTKIT_REQUIRE_POSTGRES") == "1":
+            pytest.fail(f"a PostgreSQL server is required: {reason}", pytrace=False)
+        pytest.skip(f"no PostgreSQL server: {reason}")
+    return url
+
+
+@pytest.fixture
+def postgres(postgres_url: str) -> Generator[Callable[[], PostgresStore]]:
+    """Makes handles of one empty store, as several processes would."""
+    import psycopg
+
+    schema = f"test_{secrets.token_hex(6)}"
+    made: list[PostgresStore] = []
+
+    def make() -> PostgresStore:
+        made.append(PostgresStore(postgres_url, schema=schema))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Store]:
-    made: Store = MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path)
+    made: Store
+    if request.param == "postgres":
+        made = request.getfixturevalue("postgres")()
+    else:
+        made = MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path)
     yield made
     made.close()

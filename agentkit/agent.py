@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from agentkit.checkpoints.folder import Bounds
 from agentkit.errors import UsageError
 from agentkit.events import JsonObject, LaneOpened, SessionStarted
 from agentkit.ground import Endpoints, Ground
@@ -77,6 +78,8 @@ class Agent:
     """Prices and facts of models; None is the one that is shipped."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Kept in ``session.started`` for whoever resumes the session."""
+    checkpoints: Bounds = field(default_factory=Bounds)
+    """How much checkpoints of the workspace may hold; ``Bounds(files=0)`` takes none."""
     progress: Progress | None = None
     """Told what slow preparations (an image to build) are doing."""
 
@@ -175,6 +178,7 @@ class Agent:
             catalogue=self._facts(),
             retry=self.retry or RetryPolicy(),
             ground=Ground(self.sandbox, self.progress),
+            bounds=self.checkpoints,
             parse_output=self._structured.parse if self._structured else None,
             lane_name=state.current,
         )

@@ -65,6 +65,8 @@ async def dispatch(run: Run, calls: Sequence[ToolCall]) -> list[ToolFinished]:
         for each in planned:
             if each.finished is None:
                 await _permit(run, each)
+        if any(each.finished is None and each.writes for each in planned):
+            await run.checkpoints.before_write()
         _log_starts(run, planned)
         await run.log.commit()  # intent before effect
         await _execute(run, planned)
@@ -75,6 +77,8 @@ async def dispatch(run: Run, calls: Sequence[ToolCall]) -> list[ToolFinished]:
                 each.finished = _result(each, "cancelled", text)
         # Not committed here: the next request, or the end of the run, does it at once.
         logged = [run.append(each.finished) for each in planned if each.finished is not None]
+    if any(each.writes for each in logged):
+        await run.checkpoints.after_turn()
     return logged
 
 

@@ -13,6 +13,7 @@ from agentkit.events import SandboxOpened
 from agentkit.sandbox import Progress, Sandbox, SandboxProvider
 
 if TYPE_CHECKING:
+    from agentkit.checkpoints.keeper import Kept
     from agentkit.ladder import Rung
     from agentkit.models.endpoint import Endpoint
     from agentkit.run import Run
@@ -25,6 +26,8 @@ class Ground:
     provider: SandboxProvider | None = None
     progress: Progress | None = None
     opened: Sandbox | None = None
+    kept: Kept | None = None
+    """What checkpoints know of its workspace."""
     _opening: anyio.Lock = field(default_factory=anyio.Lock)
 
     @classmethod

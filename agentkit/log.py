@@ -13,6 +13,7 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from agentkit.checkpoints.contents import StoredContents
 from agentkit.events import Event, from_dict, now, to_dict
 from agentkit.stores import Row, Store
 
@@ -54,6 +55,8 @@ class EventLog:
         self._pending: list[Event] = []
         self._watches: list[Watch] = []
         self._writing = anyio.Lock()
+        self.contents = StoredContents(store, session_id)
+        """What events refer to by name; durable with the next commit."""
 
     def append(self, event: E) -> E:
         """Number the event and keep it for the next commit."""

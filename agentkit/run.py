@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agentkit.checkpoints.folder import Bounds
+from agentkit.checkpoints.keeper import Checkpoints
 from agentkit.events import Event, Fact, LimitNear, Message, PlanUpdated
 from agentkit.ground import Endpoints, Ground
 from agentkit.hooks import Approval, Hooks
@@ -41,6 +43,8 @@ class Run:
     catalogue: Catalogue
     retry: RetryPolicy
     ground: Ground = field(default_factory=Ground)
+    bounds: Bounds = field(default_factory=Bounds)
+    """How much checkpoints of the workspace may hold."""
     watched: bool = False
     """Somebody looks at answers while they are written, so requests are streamed."""
     lane_name: str = "main"
@@ -61,6 +65,11 @@ class Run:
     @property
     def lane(self) -> Lane:
         return self.state.lane(self.lane_name)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Checkpoints of the workspace that this lane works in."""
+        return Checkpoints(self)
 
     @property
     def endpoint(self) -> Endpoint:

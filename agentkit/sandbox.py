@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 OutputCallback = Callable[[bytes], None]
@@ -157,6 +158,11 @@ class Sandbox(Protocol):
         ...
 
     @property
+    def host_workspace(self) -> Path | None:
+        """The workspace as this machine sees it, None where only the sandbox sees it."""
+        ...
+
+    @property
     def ref(self) -> Mapping[str, str]:
         """What ``SandboxProvider.reopen`` needs to find this sandbox again: JSON-safe."""
         ...
@@ -266,6 +272,11 @@ class Sandbox(Protocol):
 @runtime_checkable
 class SandboxProvider(Protocol):
     """A description from which sandboxes are opened; holds no state and no connection."""
+
+    @property
+    def host_workspace(self) -> Path | None:
+        """As ``Sandbox.host_workspace``, before one is opened."""
+        ...
 
     async def open(self, session_id: str, *, progress: Progress | None = None) -> Sandbox:
         """Make and start a sandbox for this session.

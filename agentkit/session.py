@@ -40,6 +40,7 @@ from agentkit.state import State, replay
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
+    from agentkit.checkpoints.keeper import Checkpoints
     from agentkit.stores import Store
 
 
@@ -158,6 +159,11 @@ class Session:
     def state(self) -> State:
         """What the log adds up to at this moment; read it, do not change it."""
         return self._run.state
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Checkpoints of the workspace: ``take``, ``restore``, ``diff``."""
+        return self._run.checkpoints
 
     async def run(self, message: str = "", *, checks: Sequence[str] = ()) -> Result:
         """Work on a message to its end; without one, go on where the last run stopped.

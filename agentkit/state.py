@@ -10,15 +10,18 @@ from agentkit.escalation.evidence import Watch
 from agentkit.events import (
     CheckFailed,
     CheckPassed,
+    Checkpoint,
     CheckReport,
     Event,
     Fact,
+    Forked,
     JsonObject,
     LaneOpened,
     ModelAdvised,
     ModelFailed,
     ModelResponded,
     PlanUpdated,
+    Restored,
     RungChanged,
     RunStarted,
     SandboxOpened,
@@ -67,6 +70,8 @@ class State:
     finished: SessionFinished | None = None
     """The end of the last run, None while one is open (or was killed)."""
     sandbox: SandboxOpened | None = None
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
+    """The workspace's checkpoints by id, oldest first."""
     last_usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
     """Per lane, the usage of its last answer: the measured length of its history."""
     watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
@@ -84,7 +89,7 @@ class State:
         """The named lane, or the current one."""
         return self.lanes[name or self.current]
 
-    def apply(self, event: Event) -> None:  # noqa: C901, PLR0912 - one flat case per kind of event
+    def apply(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - a flat case per event
         """Take in one event."""
         if isinstance(event, LaneOpened):
             self._open_lane(event)
@@ -119,6 +124,12 @@ class State:
                 self.facts.setdefault(event.kind, []).append(event.data)
             case SandboxOpened():
                 self.sandbox = event
+            case Checkpoint():
+                self.checkpoints[event.id] = event
+            case Restored():
+                self.stale.update(self.checks)
+            case Forked():
+                self._forked(event)
             case SessionFinished():
                 self.finished = event
                 self.seconds += event.duration
@@ -170,6 +181,12 @@ class State:
         if event.served_model:
             self.served[event.model] = (event.served_model, event.fingerprint)
         self.size_then[event.lane] = self.lanes[event.lane].size
+
+    def _forked(self, event: Forked) -> None:
+        self.stale.update(self.checks)
+        if event.reason == "fork" and self.sandbox is not None:
+            # The container is the parent's: the next one is new, and the model is told.
+            self.sandbox = replace(self.sandbox, ref={})
 
     def _spend(self, event: ModelResponded | ModelFailed | ModelAdvised) -> None:
         self.usage += event.usage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 
 import anyio
 
@@ -79,6 +80,10 @@ class RuntimeSandbox(Forking, ABC):
     @property
     def workdir(self) -> str:
         return self._workdir
+
+    @property
+    def host_workspace(self) -> Path | None:
+        return None
 
     async def shell(self, name: str = "main") -> Shell:
         self._check_open()

@@ -38,6 +38,10 @@ class Container:
     shell: ShellKind = "auto"
     host: str | None = None
 
+    @property
+    def host_workspace(self) -> None:
+        return None
+
     async def open(self, session_id: str, *, progress: Progress | None = None) -> ContainerSandbox:
         engine = await connect(self.host)
         try:

@@ -83,6 +83,14 @@ class Docker:
                 hint="Use mount or copy",
             )
 
+    @property
+    def host_workspace(self) -> Path | None:
+        """The mounted folder, if the engine is on this machine."""
+        address = self.host or os.environ.get("DOCKER_HOST") or "unix:"
+        if self.workspace_mode != "mount" or not address.startswith("unix:"):
+            return None
+        return Path(os.path.realpath(os.path.expanduser(self.workspace)))
+
     async def open(self, session_id: str, *, progress: Progress | None = None) -> DockerSandbox:
         workspace = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
         engine = await connect(self.host)
@@ -221,6 +229,10 @@ class DockerSandbox(EngineSandbox):
             fork=True,
             reopen=True,
         )
+
+    @property
+    def host_workspace(self) -> Path | None:
+        return self._provider.host_workspace
 
     @property
     def ref(self) -> Mapping[str, str]:

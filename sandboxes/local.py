@@ -48,6 +48,10 @@ class Local:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     shell: ShellKind = "auto"
 
+    @property
+    def host_workspace(self) -> Path:
+        return Path(os.path.realpath(os.path.expanduser(self.workspace)))
+
     async def open(self, session_id: str, *, progress: Progress | None = None) -> LocalSandbox:
         path = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
         environment = clean_environment(os.environ) | dict(self.env)
@@ -96,6 +100,10 @@ class LocalSandbox(RuntimeSandbox):
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(isolated=False, fork=True)
+
+    @property
+    def host_workspace(self) -> Path:
+        return Path(self._workdir)
 
     @property
     def ref(self) -> Mapping[str, str]:

@@ -57,6 +57,12 @@ def example(cls: type[Event]) -> Event:
         given_fields |= {"prices": {"move": 0.1}, "evidence": (9,)}
     if cls is events.RungSkipped:
         given_fields |= {"rung": "b", "reason": "r"}
+    if cls is events.Checkpoint:
+        given_fields |= {"id": "c1", "tree": "e3b0c4"}
+    if cls is events.Restored:
+        given_fields |= {"checkpoint": "c1", "paths": ("a.py",)}
+    if cls is events.Forked:
+        given_fields |= {"parent": "p", "at": 7, "turn": 2}
     return cls(**given_fields)
 
 

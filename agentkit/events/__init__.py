@@ -49,6 +49,7 @@ from agentkit.events.work import (
     RungChanged,
     RungSkipped,
 )
+from agentkit.events.workspace import Checkpoint, Forked, Restored
 
 __all__ = [
     "ALL",
@@ -57,11 +58,13 @@ __all__ = [
     "CheckFailed",
     "CheckPassed",
     "CheckReport",
+    "Checkpoint",
     "Event",
     "Evidence",
     "EvidenceKind",
     "Fact",
     "Folded",
+    "Forked",
     "Form",
     "JsonObject",
     "LaneOpened",
@@ -75,6 +78,7 @@ __all__ = [
     "ModelRequested",
     "ModelResponded",
     "PlanUpdated",
+    "Restored",
     "RunStarted",
     "RungChanged",
     "RungSkipped",

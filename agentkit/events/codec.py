@@ -44,6 +44,7 @@ from agentkit.events.work import (
     RungChanged,
     RungSkipped,
 )
+from agentkit.events.workspace import Checkpoint, Forked, Restored
 from agentkit.models.types import ToolCall, Usage
 
 ALL: tuple[type[Event], ...] = (
@@ -74,6 +75,9 @@ ALL: tuple[type[Event], ...] = (
     LimitNear,
     Fact,
     SandboxOpened,
+    Checkpoint,
+    Restored,
+    Forked,
     SessionFinished,
 )
 _BY_TYPE = {event.type: event for event in ALL}

@@ -1,0 +1,1 @@
+"""Checkpoints of the workspace, tied to the log: see ``docs/checkpoints.md``."""

@@ -14,7 +14,6 @@ from agentkit.events import (
     CheckReport,
     Event,
     Fact,
-    Forked,
     JsonObject,
     LaneOpened,
     ModelAdvised,
@@ -51,6 +50,8 @@ class State:
     cost_usd: float = 0.0
     priced: bool = True
     turns: int = 0
+    answers: int = 0
+    """Answers in the log, those before a fork too: how ``sessions show`` counts turns."""
     seconds: float = 0.0
     """Wall clock of the runs that ended."""
     plan: tuple[JsonObject, ...] = ()
@@ -100,7 +101,7 @@ class State:
             case SessionStarted():
                 self.session = event
             case SessionForked():
-                self._forked()
+                self._forked(event)
             case RunStarted():
                 self._begin(event)
             case ModelResponded():
@@ -128,8 +129,6 @@ class State:
                 self.checkpoints[event.id] = event
             case Restored():
                 self.stale.update(self.checks)
-            case Forked():
-                self._forked(event)
             case SessionFinished():
                 self.finished = event
                 self.seconds += event.duration
@@ -164,29 +163,29 @@ class State:
             self.last_usage[event.lane] = self.last_usage[event.replays]
             self.size_then[event.lane] = self.size_then[event.replays]
 
-    def _forked(self) -> None:
-        """What came before was another session's: its history stays, its spending does not."""
-        self.usage, self.cost_usd, self.priced = Usage(), 0.0, True
-        self.turns, self.seconds = 0, 0.0
+    def _forked(self, event: SessionForked) -> None:
+        """What came before was another session's: its history stays, its spending does not.
+
+        An undo goes on with the same work: what was spent on it, also after the point that it
+        went back to, stays spent.
+        """
+        self.usage, self.cost_usd, self.priced = event.usage, event.cost_usd, True
+        self.turns, self.seconds = event.turns, event.seconds
         self.finished = None
-        if self.sandbox is not None:  # the other session's sandbox is not ours to use
+        self.stale.update(self.checks)
+        if event.reason == "fork" and self.sandbox is not None:  # the other's is not ours to use
             self.sandbox = replace(self.sandbox, ref={})
 
     def _answered(self, event: ModelResponded) -> None:
         self._spend(event)
         self.turns += 1
+        self.answers += 1
         self.priced = self.priced and event.priced
         self.open_calls.update({(event.lane, call.id): call for call in event.calls})
         self.last_usage[event.lane] = event.usage
         if event.served_model:
             self.served[event.model] = (event.served_model, event.fingerprint)
         self.size_then[event.lane] = self.lanes[event.lane].size
-
-    def _forked(self, event: Forked) -> None:
-        self.stale.update(self.checks)
-        if event.reason == "fork" and self.sandbox is not None:
-            # The container is the parent's: the next one is new, and the model is told.
-            self.sandbox = replace(self.sandbox, ref={})
 
     def _spend(self, event: ModelResponded | ModelFailed | ModelAdvised) -> None:
         self.usage += event.usage

@@ -32,38 +32,37 @@ EXAMPLES: dict[str, Any] = {
 }  # fmt: skip
 
 
+SPECIAL: dict[type[Event], dict[str, Any]] = {
+    events.SessionFinished: {
+        "status": "finished",
+        "data": None,
+        "checks": (CheckReport(command="true", passed=True, exit_code=0),),
+    },
+    events.Folded: {"to": "main-2", "summary": "s", "events": 7},
+    events.SessionForked: {"parent": "other", "at": 9, "turn": 2},
+    events.ModelChanged: {"served_before": "a", "served_now": "b"},
+    events.ModelFailed: {"status": 503},
+    events.LimitNear: {"allowed": 1.0},
+    events.RunStarted: {"checks": ("true",)},
+    events.Evidence: {"kind": "check-failed", "weight": 1.0, "sources": (3, 7)},
+    events.RungChanged: {
+        "from_rung": "a",
+        "to_rung": "b",
+        "form": "consult",
+        "reason": "r",
+        "prices": {"move": 0.1},
+        "evidence": (9,),
+    },
+    events.RungSkipped: {"rung": "b", "reason": "r"},
+    events.Checkpoint: {"id": "c1", "tree": "e3b0c4"},
+    events.Restored: {"checkpoint": "c1", "paths": ("a.py",)},
+}
+
+
 def example(cls: type[Event]) -> Event:
     """An event of this kind with something in each field that an example is known for."""
-    given_fields = {each.name: EXAMPLES[each.name] for each in fields(cls) if each.name in EXAMPLES}
-    if cls is events.SessionFinished:
-        given_fields |= {"status": "finished", "data": None}
-        given_fields["checks"] = (CheckReport(command="true", passed=True, exit_code=0),)
-    if cls is events.Folded:
-        given_fields |= {"to": "main-2", "summary": "s", "events": 7}
-    if cls is events.SessionForked:
-        given_fields |= {"parent": "other", "at": 9, "turn": 2}
-    if cls is events.ModelChanged:
-        given_fields |= {"served_before": "a", "served_now": "b"}
-    if cls is events.ModelFailed:
-        given_fields["status"] = 503
-    if cls is events.LimitNear:
-        given_fields["allowed"] = 1.0
-    if cls is events.RunStarted:
-        given_fields["checks"] = ("true",)
-    if cls is events.Evidence:
-        given_fields |= {"kind": "check-failed", "weight": 1.0, "sources": (3, 7)}
-    if cls is events.RungChanged:
-        given_fields |= {"from_rung": "a", "to_rung": "b", "form": "consult", "reason": "r"}
-        given_fields |= {"prices": {"move": 0.1}, "evidence": (9,)}
-    if cls is events.RungSkipped:
-        given_fields |= {"rung": "b", "reason": "r"}
-    if cls is events.Checkpoint:
-        given_fields |= {"id": "c1", "tree": "e3b0c4"}
-    if cls is events.Restored:
-        given_fields |= {"checkpoint": "c1", "paths": ("a.py",)}
-    if cls is events.Forked:
-        given_fields |= {"parent": "p", "at": 7, "turn": 2}
-    return cls(**given_fields)
+    known = {each.name: EXAMPLES[each.name] for each in fields(cls) if each.name in EXAMPLES}
+    return cls(**known | SPECIAL.get(cls, {}))
 
 
 @pytest.mark.parametrize("cls", events.ALL, ids=lambda cls: cls.type)

@@ -181,7 +181,7 @@ class Checkpoints:
                 id=f"c{len(self._run.state.checkpoints) + 1}",
                 tree=tree,
                 reason=reason,
-                turn=self._run.state.turns,
+                turn=self._run.state.answers,
                 place=self._kept.place,
                 files=scan.files,
                 size=scan.size,
@@ -249,7 +249,7 @@ class Checkpoints:
         return Checkpoint(
             id=f"c{len(self._run.state.checkpoints) + 1}",
             reason=reason,
-            turn=self._run.state.turns,
+            turn=self._run.state.answers,
             place=self._kept.place,
             notice=notice,
         )

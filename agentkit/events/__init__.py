@@ -49,7 +49,7 @@ from agentkit.events.work import (
     RungChanged,
     RungSkipped,
 )
-from agentkit.events.workspace import Checkpoint, Forked, Restored
+from agentkit.events.workspace import Checkpoint, Restored
 
 __all__ = [
     "ALL",
@@ -64,7 +64,6 @@ __all__ = [
     "EvidenceKind",
     "Fact",
     "Folded",
-    "Forked",
     "Form",
     "JsonObject",
     "LaneOpened",

@@ -44,7 +44,7 @@ from agentkit.events.work import (
     RungChanged,
     RungSkipped,
 )
-from agentkit.events.workspace import Checkpoint, Forked, Restored
+from agentkit.events.workspace import Checkpoint, Restored
 from agentkit.models.types import ToolCall, Usage
 
 ALL: tuple[type[Event], ...] = (
@@ -77,7 +77,6 @@ ALL: tuple[type[Event], ...] = (
     SandboxOpened,
     Checkpoint,
     Restored,
-    Forked,
     SessionFinished,
 )
 _BY_TYPE = {event.type: event for event in ALL}

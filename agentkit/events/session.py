@@ -31,7 +31,8 @@ class SessionStarted(Event):
 class SessionForked(Event):
     """All events before this one are another session's: this one begins with its history.
 
-    What they cost was paid there; limits and totals begin anew here.
+    What they cost was paid there; limits and totals begin anew here. An undo is the same work,
+    taken up at an earlier point: there they go on, with what was spent after that point too.
     """
 
     type: ClassVar[str] = "session.forked"
@@ -41,6 +42,12 @@ class SessionForked(Event):
     """The last of its events that this session has."""
     turn: int
     """Its answers up to there."""
+    reason: Literal["fork", "undo"] = "fork"
+    usage: Usage = field(default_factory=Usage)
+    """What had been spent on the work, where limits go on."""
+    cost_usd: float = 0.0
+    turns: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
-"""The workspace's states, and sessions that begin at another one's."""
+"""The workspace's states."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from agentkit.events.base import Event
 
@@ -60,22 +60,3 @@ class Restored(Event):
         if self.failed:
             text += f" Not put back: {', '.join(self.failed[:5])}."
         return f"[{text} What you read of them before may be out of date.]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forked(Event):
-    """This session goes on where another one was at that event; those before it are copies."""
-
-    type: ClassVar[str] = "session.forked"
-    parent: str
-    at: int
-    """The last event of the parent that was taken along."""
-    turn: int
-    """Answers that had been given there."""
-    reason: Literal["fork", "undo"] = "fork"
-    workspace: str = ""
-    """Where this session works, if not where the parent did."""
-    checkpoint: str = ""
-    """The parent's checkpoint that the workspace was brought to, "" where none was needed."""
-    notice: str = ""
-    """What could not be taken back."""

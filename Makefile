@@ -1,6 +1,6 @@
 # The two commands to know: make demo, make test. Each does all its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup docker image unit lint format types matrix bench-startup clean
+.PHONY: help demo test setup docker image unit local-llm lint format types matrix bench-startup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,10 @@ test: setup ## style, types and all tests, those with containers too
 		[ "$$AGENTKIT_REQUIRE_POSTGRES" != 1 ] || exit 1; \
 		echo '==> No PostgreSQL (the reason is above): tests that need it are skipped.' >&2; \
 	fi
+	@if ! scripts/ensure-local-llm; then \
+		[ "$$AGENTKIT_REQUIRE_LOCAL_LLM" != 1 ] || exit 1; \
+		echo '==> No local model (the reason is above): tests that need it are skipped.' >&2; \
+	fi
 	@scripts/test
 
 setup: ## .venv with the package and all tools
@@ -36,6 +40,10 @@ image: docker ## the sandbox's base image
 
 unit: setup ## tests that need no Docker
 	@scripts/test -n auto -m 'not docker'
+
+local-llm: setup ## the tests on a real llama.cpp server with a real small model (165 MB)
+	@scripts/ensure-local-llm
+	@AGENTKIT_REQUIRE_LOCAL_LLM=1 scripts/test tests/models/local -rA
 
 matrix: ## tests that need no Docker, on every supported Python found here
 	@scripts/test-matrix

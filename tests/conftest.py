@@ -42,8 +42,19 @@ def _no_engine() -> str:
     return ""
 
 
+LOCAL_LLM = Path(__file__).resolve().parent.parent / ".local-llm" / "pins.txt"
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked ``docker`` are skipped without an engine, and failed where one is required."""
+    """What a test's marks ask for is there, or it is skipped, or failed where it is required."""
+    _wants_docker(item)
+    if item.get_closest_marker("local_llm") is not None and not LOCAL_LLM.exists():
+        if os.environ.get("AGENTKIT_REQUIRE_LOCAL_LLM") == "1":
+            pytest.fail("a local model is required; run scripts/ensure-local-llm", pytrace=False)
+        pytest.skip("no local model is installed; `make local-llm` does it")
+
+
+def _wants_docker(item: pytest.Item) -> None:
     if item.get_closest_marker("docker") is None or not _no_engine():
         return
     if os.environ.get("AGENTKIT_REQUIRE_DOCKER") == "1":

@@ -150,16 +150,19 @@ class Agent:
         """``run`` for programs without an event loop."""
         return anyio.run(partial(self.run, task, checks=checks, output_type=output_type))
 
-    def session(self, session_id: str = "", *, resume: bool = False) -> Session:
+    def session(self, session_id: str = "", *, resume: bool = False, cold: bool = False) -> Session:
         """A session for many messages, streaming and steering: ``async with agent.session()``.
 
         Args:
             session_id: its name; "" makes one up.
             resume: go on with the stored session of that name.
+            cold: accept a cold cache: go on with this definition's instructions, tools and model
+                where the session began with others, and also where its history can no longer be
+                sent as it was. Logged as ``prefix.broken``, with what it costs.
         """
         if resume and not session_id:
             raise UsageError("which session is to be resumed?")
-        return Session(self, self._open_store(), session_id or new_id(), resume=resume)
+        return Session(self, self._open_store(), session_id or new_id(), resume=resume, cold=cold)
 
     # For Session: how a definition becomes something live.
 
@@ -196,13 +199,21 @@ class Agent:
             )
         return run
 
-    def opening(self) -> LaneOpened:
-        """The main lane's frozen head."""
+    def opening(self, run: Run | None = None) -> LaneOpened:
+        """The main lane's frozen head, as this definition has it.
+
+        Args:
+            run: a session that has begun: its rung, if the ladder still has it, and ``recall``.
+        """
+        tools, on = dict(self._tools), self.rung
+        if run is not None:
+            on = run.lane.rung if run.lane.rung in self.ladder.rungs else on
+            tools |= {name: each for name, each in run.tools.items() if name == "recall"}
         entries = tuple(
             wire.tool_entry(each.name, each.description, each.parameters)
-            for each in self._tools.values()
+            for _, each in sorted(tools.items())
         )
-        rung: JsonObject = asdict(self.rung)
+        rung: JsonObject = asdict(on)
         return LaneOpened(rung=rung, system=self.instructions, tools=entries, user_id=self.user_id)
 
     def result_of(self, data: Any) -> Any:

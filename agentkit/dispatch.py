@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
 from agentkit.checks import explain, run_checks
-from agentkit.errors import AgentkitError, SandboxError, StoreError, ToolError
+from agentkit.errors import SandboxError, StoreError, ToolError
 from agentkit.events import (
     ApprovalAnswered,
     ApprovalAsked,
@@ -23,7 +24,7 @@ from agentkit.events import (
     ToolStarted,
     ToolStatus,
 )
-from agentkit.hooks import Call, Refuse
+from agentkit.hooks import Call, Refuse, appended
 from agentkit.models.arguments import Broken, nearest_name, parse_arguments
 from agentkit.models.types import ToolCall
 from agentkit.tool import Claim, Tool, ToolContext, ToolResult
@@ -167,7 +168,7 @@ def _loggable(arguments: dict[str, Any] | None) -> dict[str, Any]:
 async def _execute(run: Run, planned: Sequence[_Planned]) -> None:
     """Start each call as soon as all earlier ones that it conflicts with have ended."""
     ended = [anyio.Event() for _ in planned]
-    fatal: list[AgentkitError] = []
+    fatal: list[Exception] = []
 
     async def one(index: int) -> None:
         each = planned[index]
@@ -177,7 +178,7 @@ async def _execute(run: Run, planned: Sequence[_Planned]) -> None:
                     await ended[earlier].wait()
             if not fatal:
                 each.finished = await _call(run, each)
-        except (SandboxError, StoreError) as error:
+        except Exception as error:  # of sandbox, store or a hook: raised as it is, in no group
             fatal.append(error)
             each.finished = _result(each, "failed", f"ERROR: {error}")
         finally:
@@ -215,8 +216,8 @@ async def _call(run: Run, planned: _Planned) -> ToolFinished:
         duration=round(time.monotonic() - started, 4),
     )
     if run.hooks.after_tool is not None:
-        extra = await run.hooks.after_tool(_as_call(planned), finished)
-        if extra:
+        given = await run.hooks.after_tool(_as_call(planned), finished)
+        if extra := appended("after_tool", given):
             finished = replace(finished, content=f"{finished.content}\n\n{extra}")
     return finished
 
@@ -248,7 +249,8 @@ def _context(run: Run, planned: _Planned) -> ToolContext:
 
 
 def _as_call(planned: _Planned) -> Call:
-    return Call(planned.call.id, planned.call.name, planned.arguments or {}, planned.writes)
+    arguments = MappingProxyType(planned.arguments or {})  # to look at: the model's call stands
+    return Call(planned.call.id, planned.call.name, arguments, planned.writes)
 
 
 def _result(planned: _Planned, status: ToolStatus, content: str) -> ToolFinished:

@@ -3,7 +3,8 @@
     AgentkitError
     ├── UsageError            wrong arguments or configuration                     exit 2
     │   └── SessionError      no such session, an ambiguous id                     exit 2
-    │       └── SessionInUse  another living process works on it
+    │       ├── SessionInUse  another living process works on it
+    │       └── PrefixChanged the next request would not extend the last one
     ├── TaskFailed            ended without achieving the task                     exit 1
     │   └── UnusableAnswer    empty, leaked markup, broken calls without end       exit 1
     ├── LimitReached          money, turns, tokens or time used up                 exit 3
@@ -92,6 +93,10 @@ class SessionInUse(SessionError):
         if ends is not None:
             hint += f"; if it is dead, its lease ends in {max(1, round(ends))} s"
         super().__init__(f"session {session_id} is in use by {owner}", hint=hint)
+
+
+class PrefixChanged(SessionError):
+    """The next request would not extend the lane's last one, so the cache would be cold."""
 
 
 class TaskFailed(AgentkitError):

@@ -10,13 +10,36 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
+from dataclasses import dataclass
 
-from agentkit.events import Event, LaneOpened, Message, ModelResponded, Steered, ToolFinished
+from agentkit.events import (
+    Event,
+    LaneOpened,
+    Message,
+    ModelRequested,
+    ModelResponded,
+    PrefixBroken,
+    Steered,
+    ToolFinished,
+)
 from agentkit.ladder import Dialect, Rung
 from agentkit.models import wire
+from agentkit.models.types import Usage
+from agentkit.units import Units, plausible
+
+_OTHER_BYTES = "it is encoded in other bytes than then, or the log was edited"
 
 _ANSWER, _RESULT, _USER = b"art"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where a history that is rebuilt from the log stops being what was sent."""
+
+    region: str
+    """``head``, or ``message k`` (the system message is 0)."""
+    cause: str
 
 
 class Lane:
@@ -28,13 +51,14 @@ class Lane:
             lane's own: where it is another than the parent's, the cache is cold.
     """
 
-    __slots__ = ("_buffer", "_hash", "_hashed", "_kinds", "_seqs", "_sizes", "head_size", "rung")
+    __slots__ = (
+        "_buffer", "_hash", "_hashed", "_kinds", "_sent", "_seqs", "_sizes", "broken", "counted",
+        "head_size", "rung", "units",
+    )  # fmt: skip
 
     def __init__(self, opened: LaneOpened, parent: Lane | None = None) -> None:
         self.rung = Rung(**opened.rung)
-        self._buffer = bytearray(
-            wire.head(self.rung, system=opened.system, tools=opened.tools, user_id=opened.user_id)
-        )
+        self._buffer = bytearray(_head(opened))
         self.head_size = len(self._buffer)
         """Bytes up to and including the system message."""
         self._seqs = array("q")  # per fragment: its event's number,
@@ -42,10 +66,21 @@ class Lane:
         self._kinds = bytearray()  # and what it is
         self._hash = hashlib.sha256()
         self._hashed = 0
+        self.units = Units()
+        """What the provider should have stored of it."""
+        self.counted = Usage()
+        """The last answer's usage; empty where there was none, or nonsense."""
+        self.broken: Break | None = None
+        """What the guard has found: the next request would not extend the last one."""
+        self._sent = (0, 0)  # messages of the last request, and their tokens by our estimate
+        if opened.head not in ("", self.head_hash):
+            self.broken = Break("head", _OTHER_BYTES)
         if parent is not None:
             self._inherit(parent, opened.upto)
 
     def _inherit(self, parent: Lane, upto: int) -> None:
+        if parent.head == self.head:
+            self.units.inherit(parent.units, parent.head_size + upto)
         same = parent.rung.speaks == self.rung.speaks
         start = parent.head_size
         for seq, end, kind in zip(parent._seqs, parent._sizes, parent._kinds, strict=True):
@@ -61,8 +96,42 @@ class Lane:
         self._sizes.append(len(self._buffer))
         self._kinds.append(kind)
 
-    def append(self, event: Event) -> None:
-        """Take in an event; those that the model does not see change nothing."""
+    def take(self, event: Event) -> None:
+        """Take in an event; what the model does not see changes no byte."""
+        match event:
+            case ModelRequested():
+                self._requested(event)
+            case ModelResponded():
+                self._responded(event)
+            case PrefixBroken():
+                self.broken = None
+                self.units.forget()
+            case _:
+                self._append(event)
+
+    def _requested(self, event: ModelRequested) -> None:
+        """Compare the history with what was sent then; live, the two are the same."""
+        if event.upto is not None:
+            return
+        if event.prefix != self.prefix and self.broken is None:
+            first, last = self._sent[0] + 1, self.fragments
+            region = f"message {first}" if first >= last else f"messages {first} to {last}"
+            self.broken = Break(region, _OTHER_BYTES)
+        self._sent = (self.fragments, event.estimate)
+
+    def _responded(self, event: ModelResponded) -> None:
+        """An answer enters; its usage tells what the provider now has stored."""
+        usage, estimate = event.usage, self._sent[1]
+        known = plausible(usage, estimate or usage.prompt_tokens)
+        self.counted = usage if known else Usage()
+        if known:
+            self.units.store(self.size, usage.prompt_tokens, sure=True)
+        self._append(event)
+        if known:
+            tokens = usage.prompt_tokens + usage.completion_tokens
+            self.units.store(self.size, tokens, sure=False)
+
+    def _append(self, event: Event) -> None:
         fragment = project(event, self.rung.speaks)
         if fragment is not None:
             self._buffer += b"," + fragment
@@ -77,6 +146,11 @@ class Lane:
     def head(self) -> bytes:
         """The bytes that never change, up to and including the system message."""
         return bytes(memoryview(self._buffer)[: self.head_size])
+
+    @property
+    def head_hash(self) -> str:
+        """Identity of the head."""
+        return hashlib.sha256(self.head).hexdigest()[:16]
 
     @property
     def fragments(self) -> int:
@@ -136,13 +210,12 @@ class Lane:
         """The bytes that came after the history had ``offset`` bytes."""
         return bytes(memoryview(self._buffer)[offset:])
 
-    def message_at(self, size: int) -> int:
-        """How many messages, the system's too, the first ``size`` bytes hold."""
-        return 1 + bisect_left(self._sizes, size + 1)
-
     @property
     def prefix(self) -> str:
-        """Identity of everything a request of now would start with: a running SHA-256."""
+        """Identity of everything a request of now would start with: a running SHA-256.
+
+        Only what came since the last look is hashed.
+        """
         self._hash.update(memoryview(self._buffer)[self._hashed :])
         self._hashed = len(self._buffer)
         return self._hash.hexdigest()[:16]
@@ -159,6 +232,16 @@ class Lane:
         tail = wire.tail(max_tokens=max_tokens, stream=stream, dialect=self.rung.speaks)
         extra = b"," + wire.user(trailing) if trailing else b""
         return b"".join((memoryview(self._buffer)[:upto], extra, tail))
+
+
+def _head(opened: LaneOpened) -> bytes:
+    rung = Rung(**opened.rung)
+    return wire.head(rung, system=opened.system, tools=opened.tools, user_id=opened.user_id)
+
+
+def head_hash(opened: LaneOpened) -> str:
+    """Identity of the head that this event makes, for ``LaneOpened.head``."""
+    return hashlib.sha256(_head(opened)).hexdigest()[:16]
 
 
 def _kind(event: Event) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agentkit.errors import UsageError
 from agentkit.events import ModelResponded, ToolFinished
 
 
@@ -25,6 +26,22 @@ class Refuse:
     """Returned by a hook: the call does not run, and the model reads the reason."""
 
     reason: str
+
+
+def appended(hook: str, given: object) -> str:
+    """The text that a hook wants appended, "" for none.
+
+    Raises:
+        UsageError: it gave something else, for instance messages in place of the history.
+    """
+    if given is None or isinstance(given, str):
+        return given or ""
+    raise UsageError(
+        f"the hook {hook} returned a {type(given).__name__}; it may return a text, which is"
+        " appended, or None: what was sent to the model is never edited, as that would make the"
+        " provider read the whole history again at the miss price",
+        hint="Return the text that the model is to read next",
+    )
 
 
 Approval = Literal["auto", "ask", "read-only"]

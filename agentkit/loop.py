@@ -18,6 +18,7 @@ from agentkit.dispatch import dispatch
 from agentkit.errors import ContextOverflow, LimitReached, TaskFailed, ToolError, UnusableAnswer
 from agentkit.events import ModelResponded, Steered, ToolFinished
 from agentkit.fold import fold, is_full
+from agentkit.hooks import appended
 from agentkit.models.leaks import leaked_markup
 from agentkit.request import ask
 
@@ -87,8 +88,8 @@ async def _ask_folding(run: Run) -> ModelResponded:
 async def _take_in(run: Run) -> None:
     """Append what was said to the model since its last answer."""
     if run.hooks.before_model is not None:
-        extra = await run.hooks.before_model(run.state.turns + 1)
-        if extra:
+        given = await run.hooks.before_model(run.state.turns + 1)
+        if extra := appended("before_model", given):
             run.hook_note(extra)
     while run.notes:
         run.note(run.notes.pop(0))

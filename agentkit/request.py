@@ -18,7 +18,9 @@ from agentkit.events import (
     ModelRequested,
     ModelResponded,
 )
-from agentkit.models.types import Answer, Delta, DeltaCallback
+from agentkit.guard import admit
+from agentkit.models.tokens import estimate_tokens
+from agentkit.models.types import Answer, Delta, DeltaCallback, Usage
 
 if TYPE_CHECKING:
     from agentkit.run import Run
@@ -86,6 +88,7 @@ async def ask_aside(
     """
     answer = await _with_retries(run, max_tokens, trailing=text, upto=upto)
     price = run.catalogue.price(run.lane.rung.model, datetime.now(UTC))
+    expected, missed = _hits(run, answer.usage, upto)
     return run.append(
         ModelAdvised(
             content=answer.content,
@@ -93,6 +96,8 @@ async def ask_aside(
             cost_usd=_cost(run, answer),
             priced=price is not None and answer.usage.reported,
             served_model=answer.served_model,
+            expected_hits=expected,
+            missed=missed,
         )
     )
 
@@ -106,6 +111,7 @@ async def _with_retries(
     while True:
         attempt += 1
         run.budget.check()
+        admit(run)
         affordable = _affordable(run, max_tokens)
         body = run.lane.body(max_tokens=affordable, stream=stream, trailing=trailing, upto=upto)
         _note_limits(run)
@@ -118,6 +124,7 @@ async def _with_retries(
                 max_tokens=affordable,
                 trailing=trailing,
                 upto=upto,
+                estimate=_estimate(run, trailing) if upto is None else 0,
             )
         )
         await run.log.commit()
@@ -139,6 +146,20 @@ async def _with_retries(
 
 
 _JITTER = random.Random()
+
+
+def _estimate(run: Run, trailing: str) -> int:
+    return run.state.prompt_tokens(run.lane_name) + estimate_tokens(trailing)
+
+
+def _hits(run: Run, usage: Usage, upto: int | None = None) -> tuple[int | None, int]:
+    """What should have hit by our model of the provider's cache, and what of that had to."""
+    if run.lane.rung.speaks != "deepseek" or not usage.reported:
+        return None, 0
+    sure, likely = run.lane.units.expected(run.lane.size if upto is None else upto)
+    return min(likely, usage.prompt_tokens), max(
+        0, min(sure, usage.prompt_tokens) - usage.hit_tokens
+    )
 
 
 def _affordable(run: Run, max_tokens: int) -> int:
@@ -236,6 +257,7 @@ def _log_failure(run: Run, error: ModelError, attempt: int, wait: float | None) 
 def _responded(run: Run, answer: Answer, duration: float) -> ModelResponded:
     rung = run.lane.rung
     price = run.catalogue.price(rung.model, datetime.now(UTC))
+    expected, missed = _hits(run, answer.usage)
     return ModelResponded(
         content=answer.content,
         reasoning=answer.reasoning,
@@ -250,6 +272,8 @@ def _responded(run: Run, answer: Answer, duration: float) -> ModelResponded:
         request_id=answer.request_id,
         duration=round(duration, 4),
         notes=answer.notes,
+        expected_hits=expected,
+        missed=missed,
     )
 
 

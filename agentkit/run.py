@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentkit.checkpoints.folder import Bounds
 from agentkit.checkpoints.keeper import Checkpoints
-from agentkit.events import Event, Fact, LimitNear, Message, PlanUpdated
+from agentkit.events import Event, Fact, LaneOpened, LimitNear, Message, PlanUpdated
 from agentkit.ground import Endpoints, Ground
+from agentkit.history import head_hash
 from agentkit.hooks import Approval, Hooks
 from agentkit.limits import Budget
 from agentkit.log import EventLog
@@ -48,6 +49,8 @@ class Run:
     watched: bool = False
     """Somebody looks at answers while they are written, so requests are streamed."""
     lane_name: str = "main"
+    cold: bool = False
+    """The caller accepts a cold cache where the history cannot be sent as it was."""
     fan: FanOut | None = None
     """Shared by forks that start together, until this one has asked."""
     tool_state: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -78,6 +81,8 @@ class Run:
 
     def append(self, event: E) -> E:
         """Log an event on the current lane and take it into the state."""
+        if isinstance(event, LaneOpened):
+            event = replace(event, head=head_hash(event))
         logged = self.log.append(replace(event, lane=self.lane_name))
         self.state.apply(logged)
         return logged

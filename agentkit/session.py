@@ -32,6 +32,7 @@ from agentkit.events import (
     Status,
     ToolFinished,
 )
+from agentkit.guard import differences, renew
 from agentkit.log import EventLog, read
 from agentkit.loop import Outcome, work
 from agentkit.models.types import Usage
@@ -89,11 +90,14 @@ class Session:
     sandbox; the log stays, and ``agent.session(session_id=…)`` goes on from it.
     """
 
-    def __init__(self, agent: Agent, store: Store, session_id: str, *, resume: bool) -> None:
+    def __init__(
+        self, agent: Agent, store: Store, session_id: str, *, resume: bool, cold: bool = False
+    ) -> None:
         self.id = session_id
         self._agent = agent
         self._store = store
         self._resume = resume
+        self._cold = cold
         self._live: Run | None = None
         self._tasks: TaskGroup | None = None
         self._scope: anyio.CancelScope | None = None
@@ -118,7 +122,10 @@ class Session:
             )
         log = EventLog(self._store, self.id, len(events))
         self._live = self._agent.bring_up(log, replay(events))
+        self._live.cold = self._cold
         _settle_open_calls(self._live)
+        if self._cold and self._live.state.lanes:
+            renew(self._live, self._agent.opening(self._live))
         await log.commit()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
@@ -154,6 +161,18 @@ class Session:
         if self._live is None:
             raise UsageError("the session is not open", hint="Use `async with agent.session()`")
         return self._live
+
+    @property
+    def kept_head(self) -> list[str]:
+        """In what the agent's definition differs from the head that the session keeps.
+
+        A session goes on with the model, instructions and tools with which it began: another
+        head means a cold cache. ``agent.session(…, cold=True)`` takes the present ones.
+        """
+        run = self._run
+        if not run.state.lanes:
+            return []
+        return differences(run.state.opened[run.lane_name], self._agent.opening(run))
 
     @property
     def state(self) -> State:

@@ -56,6 +56,8 @@ class Job:
     view: View
     lines: Lines
     resume: bool = False
+    cold: bool = False
+    """A cold cache is accepted: the present instructions and tools in place of the first ones."""
     apply: bool = False
     home: str = ""
     changes: Changes | None = None
@@ -124,7 +126,7 @@ async def open_session(job: Job) -> AsyncGenerator[Session | AgentkitError]:
     """
     agent = job.agent()
     job.view.lines(summary.header(job.session_id, agent, job.settings, job.ground))
-    session = agent.session(job.session_id, resume=job.resume)
+    session = agent.session(job.session_id, resume=job.resume, cold=job.cold)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_listen, signals, job)
@@ -135,6 +137,9 @@ async def open_session(job: Job) -> AsyncGenerator[Session | AgentkitError]:
                 yield error
             else:
                 job.stop.session = session
+                if session.kept_head:
+                    kept = " and ".join(session.kept_head)
+                    job.view.aside(f"the session keeps its own {kept}; --cold takes today's")
                 await _show_opening(job, known)
                 try:
                     yield session

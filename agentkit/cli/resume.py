@@ -20,6 +20,14 @@ def resume(
     json: JsonFlag = False,
     deltas: DeltasFlag = False,
     apply: ApplyFlag = False,
+    cold: Annotated[
+        bool,
+        typer.Option(
+            "--cold",
+            help="Take today's instructions, tools and model in place of the session's own; the"
+            " whole history is then read without the cache.",
+        ),
+    ] = False,
 ) -> None:
     """Go on with a session after a stop, a crash, or with a new message.
 
@@ -30,6 +38,7 @@ def resume(
     job = prepare(
         given, as_json=json, deltas=deltas, apply=apply, session_id=session_id, stored=stored
     )
+    job.cold = cold
     raise typer.Exit(start(job, words))
 
 

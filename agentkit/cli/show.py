@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agentkit import events as e
-from agentkit.cli import summary, text
+from agentkit.cli import cache, summary, text
 from agentkit.cli.story import Line, plan, story
+from agentkit.hits import account
+from agentkit.models.catalogue import Catalogue
 from agentkit.state import State, replay
 
 
@@ -48,7 +50,14 @@ def _head(session_id: str, events: Sequence[e.Event], state: State) -> Iterator[
     served = sorted({x.served_model for x in events if isinstance(x, e.ModelResponded)} - {""})
     if served:
         yield Line(f"served     {text.clean(', '.join(served))}")
+    yield from cache.told(account(events, _catalogue(state)))
     yield Line("")
+
+
+def _catalogue(state: State) -> Catalogue:
+    """With the prices that the session's own settings knew."""
+    settings = state.session.settings if state.session is not None else {}
+    return Catalogue.load(settings.get("models"))
 
 
 def as_json(session_id: str, events: Sequence[e.Event]) -> dict[str, Any]:
@@ -73,6 +82,7 @@ def as_json(session_id: str, events: Sequence[e.Event]) -> dict[str, Any]:
         "cost_usd": state.cost_usd,
         "priced": state.priced,
         "cache_hit_ratio": state.usage.hit_ratio,
+        "cache": account(events, _catalogue(state)).to_dict(),
         "usage": {name: getattr(state.usage, name) for name in state.usage.__slots__},
     }
 
@@ -98,6 +108,8 @@ def _turn(number: int, answer: e.ModelResponded, events: Sequence[e.Event]) -> d
         ],
         "cost_usd": answer.cost_usd,
         "cache_hit_ratio": answer.usage.hit_ratio,
+        "expected_hits": answer.expected_hits,
+        "missed": answer.missed,
         "prompt_tokens": answer.usage.prompt_tokens,
         "completion_tokens": answer.usage.completion_tokens,
     }

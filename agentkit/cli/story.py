@@ -21,7 +21,7 @@ class Line:
     style: Style = "plain"
 
 
-def story(event: e.Event) -> Iterator[Line]:  # noqa: C901, PLR0912 - one flat case per kind
+def story(event: e.Event) -> Iterator[Line]:  # noqa: C901, PLR0912, PLR0915 - one case per kind
     """The lines of one event; none for what is of no interest to people."""
     match event:
         case e.SandboxOpened():
@@ -43,6 +43,10 @@ def story(event: e.Event) -> Iterator[Line]:  # noqa: C901, PLR0912 - one flat c
             yield Line(
                 f"  {event.model} is now served by {_one(f'{now} (before: {before})')}", "warn"
             )
+        case e.PrefixBroken():
+            price = text.dollars(event.price_usd)
+            words = f"{event.region}: {event.cause}; {text.tokens(event.tokens)} cold, {price}"
+            yield Line(f"  prefix broken: {_one(words, 240)}", "warn")
         case e.ModelFailed():
             yield from _failure(event)
         case e.ToolStarted() if event.tool != "plan":  # the plan itself follows
@@ -85,6 +89,8 @@ def _answer(event: e.ModelResponded) -> Iterator[Line]:
         text.dollars(event.cost_usd, priced=event.priced),
         text.seconds(event.duration),
     ]
+    if event.missed:
+        parts[0] += f", {text.tokens(event.missed)} missed by the provider"
     yield Line(f"· {' · '.join(parts)}", "dim")
     if event.content.strip():
         yield from _block("", event.content, "plain", lines=40)

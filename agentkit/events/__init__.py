@@ -17,6 +17,7 @@ from agentkit.events.model import (
     ModelFailed,
     ModelRequested,
     ModelResponded,
+    PrefixBroken,
 )
 from agentkit.events.session import (
     Fact,
@@ -77,6 +78,7 @@ __all__ = [
     "ModelRequested",
     "ModelResponded",
     "PlanUpdated",
+    "PrefixBroken",
     "Restored",
     "RunStarted",
     "RungChanged",

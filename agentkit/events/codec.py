@@ -16,6 +16,7 @@ from agentkit.events.model import (
     ModelFailed,
     ModelRequested,
     ModelResponded,
+    PrefixBroken,
 )
 from agentkit.events.session import (
     Fact,
@@ -60,6 +61,7 @@ ALL: tuple[type[Event], ...] = (
     ModelChanged,
     ModelFailed,
     ModelAdvised,
+    PrefixBroken,
     Folded,
     ToolStarted,
     ToolOutput,

@@ -29,6 +29,8 @@ class LaneOpened(Event):
     """The lane whose history this one begins with."""
     upto: int = 0
     """Bytes of that history, counted from the end of its head."""
+    head: str = ""
+    """SHA-256 of the head's bytes, shortened: what was sent, and must be sent again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class ModelRequested(Event):
     """A user text behind the history, for this one request only."""
     upto: int | None = None
     """Bytes of the history that are sent, None for all of it."""
+    estimate: int = 0
+    """Tokens of the prompt by our own count, before the provider's is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,10 @@ class ModelResponded(Event):
     duration: float = 0.0
     """Seconds."""
     notes: tuple[str, ...] = ()
+    expected_hits: int | None = None
+    """Tokens that our model of the provider's cache expected to hit; None where it knows none."""
+    missed: int = 0
+    """Tokens that were stored and had to hit and did not: the provider's miss, not ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +130,24 @@ class ModelAdvised(Event):
     cost_usd: float = 0.0
     priced: bool = True
     served_model: str = ""
+    expected_hits: int | None = None
+    """Tokens that our model of the provider's cache expected to hit; None where it knows none."""
+    missed: int = 0
+    """Tokens that were stored and had to hit and did not: the provider's miss, not ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixBroken(Event):
+    """The lane's next request does not extend its last one, because the caller asked for that."""
+
+    type: ClassVar[str] = "prefix.broken"
+    region: str
+    """What differs: model, effort, system, tools, user_id, head, or ``message k``."""
+    cause: str
+    tokens: int
+    """About how many are read without the cache."""
+    price_usd: float = 0.0
+    """What that costs more, 0.0 where the model has no known price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,12 +155,12 @@ class Caps:
 
 def _chances() -> dict[Form, float]:
     return {
-        "note": 0.10,
-        "retry": 0.25,
-        "consult": 0.25,
-        "re-plan": 0.25,
-        "hand-off": 0.40,
-        "move": 0.40,
+        "note": 0.02,
+        "retry": 0.30,
+        "consult": 0.05,
+        "re-plan": 0.06,
+        "hand-off": 0.35,
+        "move": 0.30,
     }
 
 
@@ -176,7 +176,7 @@ class Policy:
     """The most of the money left that one reaction, with its turns, may cost; 0 to 1."""
     chances: Mapping[Form, float] = field(default_factory=_chances)
     """How often a form rescues work that would fail, on another model than the present one."""
-    same_model: float = 0.6
+    same_model: float = 0.9
     """Factor of the chance where the target is the same model with another effort."""
     again: float = 0.5
     """Factor of the chance for each time the form was tried on that rung before."""

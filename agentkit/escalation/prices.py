@@ -1,8 +1,8 @@
 """What each form of escalation costs, from token counts and a price list.
 
-Every form is priced as the same job: *until the next evidence, so many further turns are
-worked*. What differs is what is read cold first, on which rung the turns run, and what coming
-back costs. So the totals of all forms may be compared with one another:
+Every form is priced up to the moment at which one knows whether it helped: the check runs again.
+What differs is what is read cold first, on which rung how many turns run, and what coming back
+costs:
 
 =========  ================================  ======================  =========================
 form       entry                             turns                   coming back
@@ -60,7 +60,8 @@ class LaneSize:
 class Work:
     """Turns that are expected, and how long they are, in tokens."""
 
-    turns: int = 12
+    turns: int = 8
+    """Until the check runs again, on a lane that knows the history."""
     added: int = 1_800
     """What one turn adds besides the model's own words: results of calls."""
     output: int = 700
@@ -71,7 +72,7 @@ class Work:
         return replace(self, turns=turns)
 
     @classmethod
-    def seen(cls, turns: int, lane_tokens: int, output_tokens: int, *, ahead: int = 12) -> Work:
+    def seen(cls, turns: int, lane_tokens: int, output_tokens: int, *, ahead: int = 8) -> Work:
         """What a lane's own turns say of those to come.
 
         Args:
@@ -99,8 +100,8 @@ class Sizes:
     """Of this, the words that come back."""
     packet: int = 8_000
     """A hand-off's packet: task, plan, what was tried, evidence, diff, pointers."""
-    handoff_turns: int = 10
-    """Turns on the strong rung until the step's check passes, its own reading included."""
+    fresh_turns: int = 15
+    """Turns on a fresh lane until the check passes, its own reading included."""
     report: int = 600
     """What comes back from a hand-off."""
     finish_turns: int = 2
@@ -150,7 +151,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a form costs, in US dollars, for the same number of further turns."""
+    """What a form costs, in US dollars, until one knows whether it helped."""
 
     form: Form
     rung: int
@@ -243,13 +244,13 @@ class Prices:
 
     def _retry(self, target: Target) -> Quote:
         lane = self._fresh(replace(target, warm=max(target.warm, self.here.head)))
-        return self._there("retry", target, lane, self.work.turns)
+        return self._there("retry", target, lane, self.sizes.fresh_turns)
 
     def _move(self, target: Target) -> Quote:
         return self._there("move", target, LaneSize(self.here.tokens), self.work.turns)
 
     def _hand_off(self, target: Target) -> Quote:
-        out = self._there("hand-off", target, self._fresh(target), self.sizes.handoff_turns)
+        out = self._there("hand-off", target, self._fresh(target), self.sizes.fresh_turns)
         grown = replace(self.here, tokens=self.here.tokens + self.sizes.report)
         finish = turns_usage(grown, self.work.of(self.sizes.finish_turns))
         return replace(

@@ -80,7 +80,7 @@ def test_a_hand_off_is_cold_once_and_comes_back_warm() -> None:
     assert cold.back == exact(
         (198_000 + 200_600) * 0.003e-6 + (2_600 + 2_500) * 0.15e-6 + 2 * 700 * 0.60e-6
     )
-    assert cold.turns == 12
+    assert cold.turns == 17
     second = here.quote("hand-off", replace(rungs()[2], warm=2_900), 2)
     assert cold.entry - second.entry == exact(2_900 * 0.66e-6), "the head is shared"
 
@@ -89,7 +89,8 @@ def test_a_retry_starts_on_this_rung_s_own_warm_head() -> None:
     here = prices(200_000)
     quote = here.quote("retry", here.current, 0)
     assert quote.entry == exact(8_000 * 0.15e-6)
-    assert quote.total < here.quote("note", here.current, 0).total, "and its history is short"
+    long = Prices(LaneSize(900_000, cached=898_000), here.current, here.work)
+    assert long.quote("note", here.current, 0).total > quote.total, "and its history is short"
 
 
 def test_a_new_plan_is_read_there_and_worked_here() -> None:
@@ -132,7 +133,7 @@ def test_the_sum_of_a_series_is_the_turns_one_by_one(
 
 
 def test_further_turns_are_expected_to_be_like_those_before() -> None:
-    assert Work.seen(10, 25_000, 7_000) == Work(12, 1_800, 700)
+    assert Work.seen(10, 25_000, 7_000) == Work(8, 1_800, 700)
     assert Work.seen(2, 90_000, 9_000, ahead=5) == Work(turns=5), "two turns say nothing"
     assert Work.seen(4, 100, 4_000).added == 0
 

@@ -72,7 +72,7 @@ WEIGHTS: Mapping[EvidenceKind, float] = {
 """How much one piece of each kind says that the work as it goes will not succeed."""
 
 SUITS: Mapping[EvidenceKind, Mapping[Form, float]] = {
-    "check-cannot-run": {"note": 1.0, "retry": 0.0, "consult": 0.5, "hand-off": 0.2, "move": 0.2},
+    "check-cannot-run": {"retry": 0, "consult": 0.5, "re-plan": 0, "hand-off": 0, "move": 0},
     "calls-invalid": {"consult": 0.3, "re-plan": 0.3},
     "edit-not-applied": {"re-plan": 0.5},
     "output-cut": {"consult": 0.3, "re-plan": 0.5},
@@ -138,14 +138,14 @@ class Caps:
     """How often, per task."""
 
     note: int = 3
-    retry: int = 1
-    consult: int = 2
+    retry: int = 2
+    consult: int = 1
     replan: int = 1
     handoff: int = 2
     move: int = 1
     per_rung: int = 2
     """Lanes opened on one rung; a consultation opens none."""
-    total: int = 6
+    total: int = 5
     """Reactions in all, notes not counted."""
 
     def of(self, form: Form) -> int:
@@ -178,8 +178,10 @@ class Policy:
     """How often a form rescues work that would fail, on another model than the present one."""
     same_model: float = 0.9
     """Factor of the chance where the target is the same model with another effort."""
-    again: float = 0.5
-    """Factor of the chance for each time the form was tried on that rung before."""
+    same_adviser: float = 0.5
+    """The same for advice and plans, which were found to help where they came from others."""
+    again: float = 0.7
+    """Factor of the chance for each time that the same was tried with that model before."""
     sizes: Sizes = field(default_factory=Sizes)
     forms: frozenset[Form] = frozenset(FORMS)
     """Forms that may be used at all."""
@@ -189,7 +191,9 @@ class Policy:
         if strange:
             hint = f"The forms are {', '.join(FORMS)}"
             raise UsageError(f"there is no form of escalation named {strange[0]!r}", hint=hint)
-        shares = {"share": self.share, "same_model": self.same_model, "again": self.again}
+        shares = {
+            name: getattr(self, name) for name in ("share", "same_model", "same_adviser", "again")
+        }
         for name, value in {
             **shares,
             **{f"chances.{k}": v for k, v in self.chances.items()},
@@ -343,9 +347,18 @@ def _chance(situation: Situation, policy: Policy, form: Form, rung: int) -> floa
     targets = situation.targets
     same = targets[rung].model == targets[situation.rung].model
     if same and form not in ("note", "retry"):
-        chance *= policy.same_model
-    before = sum((each.form, each.rung) == (form, rung) for each in situation.reactions)
-    return min(0.95, chance * policy.again**before)
+        chance *= policy.same_model if _starts(form) else policy.same_adviser
+    return min(0.95, chance * policy.again ** _tried(situation, form, targets[rung].model))
+
+
+def _tried(situation: Situation, form: Form, model: str) -> int:
+    """How often the same was tried with that model in vain: fresh starts are alike in this."""
+    return sum(
+        situation.targets[each.rung].model == model
+        and (each.form == form or (_starts(each.form) and _starts(form)))
+        for each in situation.reactions
+        if each.rung < len(situation.targets)
+    )
 
 
 def _fit(situation: Situation, form: Form) -> float:
@@ -390,6 +403,11 @@ def _admits(situation: Situation, form: Form, rung: int) -> bool:
 
 def _opens(form: Form) -> bool:
     return form in ("retry", "hand-off", "move", "re-plan")
+
+
+def _starts(form: Form) -> bool:
+    """Whether another attempt at the work itself begins there."""
+    return form in ("retry", "hand-off", "move")
 
 
 def _told(situation: Situation) -> str:

@@ -9,7 +9,9 @@ from benchmarks.ladder.simulate import Strategy
 from benchmarks.ladder.world import FLASH, FLASH_MAX, PRO, PRO_MAX
 
 
-def only(name: str, *forms: Form, rungs: tuple[int, ...] = (0, 1, 2, 3), **more: object) -> Strategy:
+def only(
+    name: str, *forms: Form, rungs: tuple[int, ...] = (0, 1, 2, 3), **more: object
+) -> Strategy:
     """The default policy with only these forms, and notes."""
     policy = replace(Policy(), forms=frozenset(("note", *forms)))
     return Strategy(name, replace(policy, **more), rungs=rungs)  # pyright: ignore[reportArgumentType]

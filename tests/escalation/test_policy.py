@@ -105,7 +105,8 @@ def test_after_a_reaction_there_is_calm_and_then_only_news_count() -> None:
 def test_caps_per_form_per_rung_and_in_all() -> None:
     evidence = (FAILED, AGAIN, Evidence("check-failed-again", 30))
     used = (Reaction("consult", 2, 10), Reaction("consult", 2, 20))
-    decision = decide(situation(*evidence, turn=30, reactions=used), POLICY)
+    policy = replace(POLICY, caps=Caps(consult=2))
+    decision = decide(situation(*evidence, turn=30, reactions=used), policy)
     refused = {each.name: each.refused for each in decision.offers if each.refused}
     assert refused["consult deepseek-v4-pro·high"] == "used 2 times"
     on_rung = (Reaction("hand-off", 2, 10), Reaction("re-plan", 2, 20))
@@ -120,10 +121,10 @@ def test_caps_per_form_per_rung_and_in_all() -> None:
     assert (decision.action, "nothing is left to try" in decision.reason) == ("stop", True)
 
 
-def test_a_form_that_failed_on_a_rung_is_worth_less_there() -> None:
+def test_what_failed_with_a_model_is_worth_less_with_it() -> None:
     evidence = (FAILED, AGAIN, Evidence("check-failed-again", 30))
     fresh = decide(situation(*evidence, turn=30), POLICY)
-    tried = (Reaction("hand-off", 2, 10),)
+    tried = (Reaction("hand-off", 3, 10),)
     again = decide(situation(*evidence, turn=30, reactions=tried), POLICY)
     chances = [
         next(o.chance for o in each.offers if o.name == "hand-off deepseek-v4-pro·high")

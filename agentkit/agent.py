@@ -72,7 +72,8 @@ class Agent:
     user_id: str = ""
     """Constant per tenant: DeepSeek keeps caches apart by it."""
     store: Store | None = None
-    """Where sessions live; None is SQLite under ``AGENTKIT_HOME`` or ``~/.agentkit``."""
+    """Where sessions live; None is what ``stores.open_store`` finds: ``AGENTKIT_STORE``, or
+    SQLite under ``AGENTKIT_HOME`` or ``~/.agentkit``."""
     retry: RetryPolicy | None = None
     catalogue: Catalogue | None = None
     """Prices and facts of models; None is the one that is shipped."""
@@ -238,9 +239,9 @@ class Agent:
     def _open_store(self) -> Store:
         if self.store is not None:
             return self.store
-        from agentkit.stores.sqlite import SQLiteStore
+        from agentkit.stores import open_store
 
-        return SQLiteStore()
+        return open_store()
 
     _tools: Mapping[str, Tool] = field(init=False, repr=False, compare=False)
     _structured: Structured | None = field(init=False, repr=False, compare=False)

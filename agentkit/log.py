@@ -107,9 +107,9 @@ class EventLog:
             watch.give(event)
 
 
-def read(store: Store, session_id: str) -> list[Event]:
-    """All stored events of a session, in order."""
-    return [from_dict(json.loads(row.data)) for row in store.read(session_id)]
+def read(store: Store, session_id: str, after: int = 0, upto: int | None = None) -> list[Event]:
+    """The stored events of a session, in order: all, or those that ``Store.read`` would give."""
+    return [from_dict(json.loads(row.data)) for row in store.read(session_id, after, upto)]
 
 
 def as_row(event: Event) -> Row:

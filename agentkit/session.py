@@ -155,6 +155,8 @@ class Session:
         """Give the session free for others."""
         with anyio.CancelScope(shield=True), suppress(StoreError):  # it ends with this process
             await to_thread.run_sync(self._store.release, self.id)
+            if self._agent.store is None:  # made for this session alone
+                await to_thread.run_sync(self._store.close)
 
     @property
     def _run(self) -> Run:

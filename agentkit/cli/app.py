@@ -13,7 +13,7 @@ COMMANDS = {
     "run": ("run", "Run one task to its end."),
     "chat": ("chat", "An interactive session."),
     "resume": ("resume", "Go on after a stop, a crash, or with a new message."),
-    "sessions": ("sessions", "List, show, export and delete sessions."),
+    "sessions": ("sessions", "List, show, export, check and delete sessions."),
     "models": ("models", "Models: names, prices now and when they change, what is served."),
     "sandbox": ("sandbox", "Build the sandbox image, list and prune sandboxes."),
     "doctor": ("doctor", "What works here, and how to mend what does not."),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agentkit.ladder import Dialect, Ladder
     from agentkit.run import Briefing
     from agentkit.sandbox import Progress, Sandbox, SandboxProvider
-    from agentkit.stores.sqlite import SQLiteStore
+    from agentkit.stores import Store
     from agentkit.tools import Preset
 
 KEY_VARIABLE = "DEEPSEEK_API_KEY"
@@ -33,16 +33,16 @@ class Ground:
     """What the sandbox gets: the same, or a copy."""
 
 
-def open_store(home: str) -> SQLiteStore:
-    """The session store under ``--home``, ``AGENTKIT_HOME`` or ``~/.agentkit``."""
-    from agentkit.stores.sqlite import SQLiteStore
+def open_store(home: str) -> Store:
+    """The session store: ``--home``, ``AGENTKIT_STORE``, ``AGENTKIT_HOME`` or ``~/.agentkit``."""
+    from agentkit import stores
 
-    return SQLiteStore(Path(home).expanduser() if home else None)
+    return stores.open_store(home)
 
 
-def session_home(store: SQLiteStore, session_id: str) -> Path:
+def session_home(store: Store, session_id: str) -> Path:
     """The folder for what a session has beside its log: the workspace's copy, the patch."""
-    return store.path.parent / "sessions" / session_id
+    return store.folder / "sessions" / session_id
 
 
 def require_key(settings: Settings, ladder: Ladder) -> str:
@@ -110,7 +110,7 @@ def as_asked(ladder: Ladder, preset: Preset) -> Ladder:
 def make_agent(
     settings: Settings,
     ground: Ground,
-    store: SQLiteStore,
+    store: Store,
     *,
     hooks: Hooks,
     progress: Progress,

@@ -176,7 +176,7 @@ async def _ask_image() -> Finding:
 def _disk(home: str) -> Finding:
     from agentkit.cli.build import open_store
 
-    folder = open_store(home).path.parent
+    folder = open_store(home).folder
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
@@ -192,7 +192,7 @@ def _store(home: str) -> Finding:
 
     store = open_store(home)
     count = len(store.sessions())
-    folder = store.path.parent
+    folder = store.folder
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     mend = "Check its owner and permissions, or name another folder with --home"
     try:
@@ -201,7 +201,8 @@ def _store(home: str) -> Finding:
             file.flush()
     except OSError as error:
         return Finding(False, f"{existing} cannot be written: {error.strerror}", mend)
-    where = store.path if Path(store.path).exists() else f"{folder} (made at first use)"
+    made = count or "://" in store.where or Path(store.where).exists()
+    where = store.where if made else f"{folder} (made at first use)"
     return Finding(True, f"{count} in {where}")
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from agentkit.cli.stdin import Lines
     from agentkit.cli.views import View
     from agentkit.session import Session
-    from agentkit.stores.sqlite import SQLiteStore
+    from agentkit.stores import Store
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Job:
     """A session at work for the command line."""
 
     settings: Settings
-    store: SQLiteStore
+    store: Store
     session_id: str
     ground: Ground
     view: View
@@ -131,7 +131,8 @@ async def open_session(job: Job) -> AsyncGenerator[Session | AgentkitError]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_listen, signals, job)
             try:
-                known = len(await to_thread.run_sync(job.store.read, job.session_id))
+                info = await to_thread.run_sync(job.store.info, job.session_id)
+                known = info.events if info is not None else 0
                 await session.__aenter__()
             except AgentkitError as error:
                 yield error
@@ -152,9 +153,8 @@ async def open_session(job: Job) -> AsyncGenerator[Session | AgentkitError]:
 
 async def _show_opening(job: Job, known: int) -> None:
     """Show what entered the log before anybody could watch it."""
-    for event in await to_thread.run_sync(read, job.store, job.session_id):
-        if (event.seq or 0) > known:
-            job.view.event(event)
+    for event in await to_thread.run_sync(read, job.store, job.session_id, known):
+        job.view.event(event)
 
 
 async def one_run(job: Job, session: Session, message: str) -> AgentkitError | None:

@@ -107,7 +107,12 @@ class Options:
     ] = None
     home: Annotated[
         str | None,
-        _option("--home", "DIR", "Where sessions live. [default: AGENTKIT_HOME or ~/.agentkit]"),
+        _option(
+            "--home",
+            "DIR|URL",
+            "Where sessions live: a folder, or a PostgreSQL database."
+            " [default: AGENTKIT_STORE, AGENTKIT_HOME or ~/.agentkit]",
+        ),
     ] = None
 
 

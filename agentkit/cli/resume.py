@@ -55,7 +55,7 @@ def stored_settings(home: str, prefix: str) -> tuple[str, dict[str, object]]:
     store = open_store(home)
     try:
         session_id = store.find(prefix)
-        started = read(store, session_id)[0]
+        started = read(store, session_id, upto=1)[0]
     finally:
         store.close()
     settings = started.settings if isinstance(started, SessionStarted) else {}

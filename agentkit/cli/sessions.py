@@ -1,4 +1,4 @@
-"""``agentkit sessions``: list, show, export, delete."""
+"""``agentkit sessions``: list, show, export; what keeps the store in order is in ``upkeep``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from typing import Annotated
 import typer
 
 from agentkit.cli.app import new_app
+from agentkit.cli.upkeep import HomeFlag, SessionId, check, delete, prune
 from agentkit.errors import UsageError
 
-sessions = new_app(help="List, show, export and delete sessions.", no_args_is_help=True)
+sessions = new_app(help="List, show, export, check and delete sessions.", no_args_is_help=True)
 
-Home = Annotated[
-    str, typer.Option("--home", metavar="DIR", help="Where sessions live.", show_default=False)
-]
-SessionId = Annotated[str, typer.Argument(help="The session's id, or the start of it.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @sessions.command("list")
 def list_sessions(
-    home: Home = "",
+    home: HomeFlag = "",
     json: JsonFlag = False,
     all_: Annotated[bool, typer.Option("--all", help="All, not only the last 20.")] = False,
 ) -> None:
@@ -39,14 +36,15 @@ def list_sessions(
         print("no sessions yet")
     for info in infos if all_ else infos[:20]:
         when = info.updated[:16].replace("T", " ")
-        facts = f"{info.id}  {when}  {info.status:9}  {text.dollars(info.cost_usd)}"
+        status = "running" if info.owner else info.status
+        facts = f"{info.id}  {when}  {status:9}  {text.dollars(info.cost_usd)}"
         print(text.for_stream(f"{facts}  {text.clip(text.clean(info.title), 60)}"))
     if not all_ and len(infos) > 20:
         print(f"and {len(infos) - 20} older ones: --all shows them")
 
 
 @sessions.command("show")
-def show(session: SessionId, home: Home = "", json: JsonFlag = False) -> None:
+def show(session: SessionId, home: HomeFlag = "", json: JsonFlag = False) -> None:
     """The story of a session: task, plan, turns with their calls, checks, costs."""
     from agentkit.cli.build import open_store
     from agentkit.cli.show import as_json, told
@@ -65,7 +63,7 @@ def show(session: SessionId, home: Home = "", json: JsonFlag = False) -> None:
 @sessions.command("export")
 def export(
     session: SessionId,
-    home: Home = "",
+    home: HomeFlag = "",
     format_: Annotated[
         str, typer.Option("--format", metavar="jsonl", help="jsonl: the stored events, one a line.")
     ] = "jsonl",
@@ -95,15 +93,6 @@ def _write(path: str, data: bytes) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
-@sessions.command("delete")
-def delete(session: SessionId, home: Home = "") -> None:
-    """Delete a session: its log, and the copy of the workspace if it has one."""
-    import shutil
-
-    from agentkit.cli.build import open_store, session_home
-
-    store = open_store(home)
-    session_id = store.find(session)
-    store.delete(session_id)
-    shutil.rmtree(session_home(store, session_id), ignore_errors=True)
-    print(f"deleted {session_id}")
+sessions.command("delete")(delete)
+sessions.command("prune")(prune)
+sessions.command("check")(check)

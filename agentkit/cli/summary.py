@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -84,9 +85,14 @@ def closing(
         yield Line(f"go on      {resume_command(session_id, home)}")
 
 
+_PASSWORD = re.compile(r"^(postgres(?:ql)?://[^:/@]*):[^@/]*(?=@)")
+
+
 def resume_command(session_id: str, home: str) -> str:
     """What to type to go on."""
-    where = ["--home", home] if home and home != os.environ.get("AGENTKIT_HOME") else []
+    known = (os.environ.get("AGENTKIT_HOME"), os.environ.get("AGENTKIT_STORE"))
+    # A URL's password is not for the screen: psql's ways to give one (PGPASSWORD, ~/.pgpass) work.
+    where = ["--home", _PASSWORD.sub(r"\1", home)] if home and home not in known else []
     return shlex.join(["agentkit", "resume", session_id, *where])
 
 

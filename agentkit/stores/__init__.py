@@ -144,6 +144,10 @@ class Store(Protocol):
         """
         ...
 
+    def share_contents(self, source: str, target: str) -> None:
+        """Keep all contents of one session for another as well, as a fork needs them."""
+        ...
+
     def info(self, session_id: str) -> SessionInfo | None:
         """What is known of one session, None where it has no events."""
         ...

@@ -86,6 +86,10 @@ class MemoryStore:
                 raise StoreError(f"content {name} is not in {self.where}")
             return self._contents[name]
 
+    def share_contents(self, source: str, target: str) -> None:
+        with self._lock:
+            self._uses.setdefault(target, set()).update(self._uses.get(source, ()))
+
     def info(self, session_id: str) -> SessionInfo | None:
         with self._lock:
             rows = self._logs.get(session_id)

@@ -39,6 +39,9 @@ T = TypeVar("T")
 
 PATIENCE = 15.0
 """Seconds for which a lost connection is opened anew before the store counts as gone."""
+# A content that somebody puts again at the moment when its last session goes must not be lost.
+_PUTTING = "SELECT pg_advisory_xact_lock_shared(hashtext(current_schema()))"
+_DELETING = "SELECT pg_advisory_xact_lock(hashtext(current_schema()))"
 _NOW = "extract(epoch from clock_timestamp())::float8"
 _UTC = """to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 _INFO = (
@@ -163,6 +166,18 @@ class PostgresStore:
             raise StoreError(f"content {name} in {self.where} is damaged")
         return found[0]
 
+    def share_contents(self, source: str, target: str) -> None:
+        def share(db: Connection[Any]) -> None:
+            db.execute("SET LOCAL synchronous_commit = off")
+            db.execute(_PUTTING)
+            db.execute(
+                "INSERT INTO uses SELECT %s, digest FROM uses WHERE session = %s"
+                " ON CONFLICT DO NOTHING",
+                (target, source),
+            )
+
+        self._do(share)
+
     def info(self, session_id: str) -> SessionInfo | None:
         found = self._do(lambda db: db.execute(f"{_INFO} WHERE id = %s", (session_id,)).fetchone())
         return info_of(found) if found else None
@@ -225,8 +240,7 @@ class PostgresStore:
 
     def delete(self, *session_ids: str) -> None:
         def remove(db: Connection[Any]) -> None:
-            # Alone: a content that somebody puts again at this moment must not be lost.
-            db.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema()))")
+            db.execute(_DELETING)
             names = list(session_ids)
             for each in sorted(names):
                 _free(db, each)
@@ -344,8 +358,7 @@ def _insert(
 def _put(db: Connection[Any], session_id: str, contents: Sequence[bytes]) -> list[bytes]:
     """Keep contents for a session and give their digests."""
     by_digest = {sha256(each).digest(): each for each in contents}
-    # Nobody deletes meanwhile, see ``delete``.
-    db.execute("SELECT pg_advisory_xact_lock_shared(hashtext(current_schema()))")
+    db.execute(_PUTTING)
     known = db.execute(
         "SELECT digest FROM contents WHERE digest = ANY(%s)", (list(by_digest),)
     ).fetchall()

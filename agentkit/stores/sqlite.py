@@ -136,6 +136,14 @@ class SQLiteStore:
             raise StoreError(f"content {name} in {self.where} is damaged")
         return found[0]
 
+    def share_contents(self, source: str, target: str) -> None:
+        with self._database() as db, _unsynchronised(db), _transaction(db):
+            db.execute(
+                "INSERT INTO uses SELECT ?, digest FROM uses WHERE session = ?"
+                " ON CONFLICT DO NOTHING",
+                (target, source),
+            )
+
     def info(self, session_id: str) -> SessionInfo | None:
         with self._database() as db:
             found = db.execute(f"{_INFO} WHERE id = ?", (session_id,)).fetchone()

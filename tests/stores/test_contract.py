@@ -118,6 +118,19 @@ def test_contents_are_kept_once_and_go_with_their_last_session(store: Store) -> 
     assert info.size == len(row(1).data)
 
 
+def test_a_fork_shares_the_contents_of_its_source(store: Store) -> None:
+    store.append("a", [row(1)])
+    store.append("b", [row(1)])
+    (name,) = store.put_contents("a", [b"data"])
+    for _ in range(2):
+        store.share_contents("a", "b")
+    store.delete("a")
+    assert store.get_content(name) == b"data"
+    store.delete("b")
+    with pytest.raises(StoreError):
+        store.get_content(name)
+
+
 def test_a_big_event_shared_by_two_sessions_outlives_one(store: Store) -> None:
     store.append("a", [big(1)])
     store.append("b", [big(1)])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentkit.errors import UsageError
 from agentkit.ladder import Effort
 from agentkit.tool import Tool
 
 if TYPE_CHECKING:
+    from agentkit.ladder import Ladder
     from agentkit.sandbox import Sandbox
 
 # The tools' modules are imported on first use: their schemas need pydantic. None is named like a
@@ -77,6 +78,15 @@ class Preset:
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+
+    def asked(self, ladder: Ladder) -> Ladder:
+        """The ladder with these wishes on asking; a ladder from a file has its own."""
+        wishes: dict[str, Any] = {
+            name: value
+            for name in ("effort", "max_tokens", "temperature", "top_p")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(ladder, rungs=tuple(replace(rung, **wishes) for rung in ladder.rungs))
 
 
 MINIMAL = Preset(

@@ -97,16 +97,6 @@ def load_preset(name: str) -> Preset:
     return preset(name)
 
 
-def as_asked(ladder: Ladder, preset: Preset) -> Ladder:
-    """The ladder with the preset's wishes on asking; a ladder from a file has its own."""
-    wishes = {
-        name: value
-        for name in ("effort", "max_tokens", "temperature", "top_p")
-        if (value := getattr(preset, name)) is not None
-    }
-    return replace(ladder, rungs=tuple(replace(rung, **wishes) for rung in ladder.rungs))
-
-
 def make_agent(
     settings: Settings,
     ground: Ground,
@@ -122,7 +112,7 @@ def make_agent(
 
     preset, ladder = load_preset(settings.preset), load_ladder(settings)
     if not settings.ladder.endswith(".toml") or settings.model:
-        ladder = as_asked(ladder, preset)
+        ladder = preset.asked(ladder)
     return Agent(
         settings.preset,
         instructions=preset.instructions,

@@ -116,31 +116,35 @@ class Options:
     ] = None
 
 
-NAMES = tuple(field.name for field in fields(Options))
+def takes(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a dataclass, in place of its parameter ``given``."""
+    shared = get_type_hints(kind, include_extras=True)
+    options = {each.name: each for each in fields(kind)}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def wrapper(**arguments: Any) -> None:
+            given = kind(**{name: arguments.pop(name) for name in options})
+            command(**arguments, given=given)
+
+        own = get_type_hints(command, include_extras=True)
+        parameters = [
+            each.replace(annotation=own[each.name])
+            for each in inspect.signature(command).parameters.values()
+            if each.name != "given"
+        ]
+        parameters += [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=shared[name]
+            )
+            for name, each in options.items()
+        ]
+        parameters.sort(key=lambda each: each.kind)
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
+        return wrapper
+
+    return decorate
 
 
-def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ``Options``, in place of its parameter ``given``."""
-
-    @wraps(command)
-    def wrapper(**arguments: Any) -> None:
-        given = Options(**{name: arguments.pop(name) for name in NAMES})
-        command(**arguments, given=given)
-
-    shared = get_type_hints(Options, include_extras=True)
-    own = get_type_hints(command, include_extras=True)
-    parameters = [
-        each.replace(annotation=own[each.name])
-        for each in inspect.signature(command).parameters.values()
-        if each.name != "given"
-    ]
-    parameters += [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=shared[name]
-        )
-        for name in NAMES
-    ]
-    parameters.sort(key=lambda each: each.kind)
-    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
-    return wrapper
+takes_options = takes(Options)

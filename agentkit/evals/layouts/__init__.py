@@ -1,0 +1,1 @@
+"""The layouts of task folders that agentkit reads, one module each."""

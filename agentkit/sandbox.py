@@ -172,6 +172,13 @@ class Sandbox(Protocol):
         """One line for people: backend, image, limits, network."""
         ...
 
+    def notices(self) -> list[str]:
+        """What is worth telling since this was last asked; a tool shows it beside its result.
+
+        For instance a host that the network policy refused.
+        """
+        ...
+
     async def shell(self, name: str = "main") -> Shell:
         """The persistent shell of that name, opened at first use. Shells run in parallel."""
         ...

@@ -10,6 +10,7 @@ import anyio
 
 from agentkit.errors import EngineUnavailable, ImageError, SandboxError, WorkspaceError
 from agentkit.sandbox import Progress
+from agentkit.sandboxes._egress import NETWORK, NOWHERE, Egress
 from agentkit.sandboxes._engine import Engine
 from agentkit.sandboxes._environment import QUIET
 from agentkit.sandboxes._owner import OWNER, owner_now, remove
@@ -61,14 +62,20 @@ async def resolve_image(engine: Engine, image: str | None, progress: Progress) -
 
 
 async def create_container(
-    engine: Engine, provider: Docker, image: str, workspace: Path, labels: dict[str, str]
+    engine: Engine,
+    provider: Docker,
+    image: str,
+    workspace: Path,
+    labels: dict[str, str],
+    egress: Egress | None = None,
 ) -> str:
     """Create and start the container; nothing of it stays when that fails."""
     user = provider.user
     if user is None and provider.workspace_mode == "mount":
         user = await _mount_user(engine, workspace)
     config = _config(provider, workspace, user or "")
-    config["environment"] = await _environment(engine, image, provider, user or "")
+    outward = egress.environment if egress else {}
+    config["environment"] = outward | await _environment(engine, image, provider, user or "")
     config["labels"] = labels | {OWNER: owner_now()}
 
     def create() -> str:
@@ -102,7 +109,7 @@ def _config(provider: Docker, workspace: Path, user: str) -> dict[str, Any]:
             "cap_drop": ["ALL"],
             "cap_add": _INSTALL if provider.profile == "install" else [],
             "security_opt": ["no-new-privileges"],
-            "network_mode": "bridge" if provider.network == "open" else "none",
+            **_network(provider.network),
             "mem_limit": provider.memory,
             "memswap_limit": provider.memory,
             "pids_limit": provider.pids,
@@ -115,6 +122,14 @@ def _config(provider: Docker, workspace: Path, user: str) -> dict[str, Any]:
             "log_config": LogConfig(type="none"),
         },
     }
+
+
+def _network(policy: str) -> dict[str, Any]:
+    if policy in ("none", "open"):
+        return {"network_mode": "bridge" if policy == "open" else "none"}
+    # The engine's own resolver leaves questions without an answer: do not wait for it long.
+    quick = ["timeout:1", "attempts:1"]
+    return {"network_mode": NETWORK, "dns": [NOWHERE], "dns_search": ["."], "dns_opt": quick}
 
 
 async def _mount_user(engine: Engine, workspace: Path) -> str:

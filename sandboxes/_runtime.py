@@ -75,6 +75,9 @@ class RuntimeSandbox(Forking, ABC):
     async def _dispose(self) -> None:
         """End every process and give everything back; called once."""
 
+    def notices(self) -> list[str]:
+        return []
+
     # What all have in common.
 
     @property

@@ -11,10 +11,12 @@ from typing import Literal
 
 import anyio
 
-from agentkit.errors import SandboxError, SandboxGone, UsageError
+from agentkit.errors import EngineUnavailable, SandboxError, SandboxGone, UsageError
 from agentkit.sandbox import Capabilities, Progress
+from agentkit.sandboxes._allow import AllowList, parse_allow
 from agentkit.sandboxes._copied import CopiedWorkspace
 from agentkit.sandboxes._create import create_container, resolve_image
+from agentkit.sandboxes._egress import NETWORK, Egress, open_egress
 from agentkit.sandboxes._engine import Engine, connect
 from agentkit.sandboxes._merge import merge_into_folder
 from agentkit.sandboxes._owner import FORK_IMAGE, LABEL, SESSION, remove, sweep
@@ -31,6 +33,10 @@ WORKDIR = "/workspace"
 _REMOVE_WAIT = 10.0
 
 
+def _silent(line: str) -> None:
+    del line
+
+
 @dataclass(frozen=True, kw_only=True)
 class Docker:
     """A container per session: no network, no capabilities, limits on everything.
@@ -39,7 +45,9 @@ class Docker:
         workspace: the only folder of this machine that is visible inside, at ``/workspace``.
         image: any image with ``/bin/sh``; the project's base image if not given.
         workspace_mode: ``mount`` works on the folder itself, ``copy`` on a copy of it.
-        network: ``none`` or ``open``. An allow-list is refused: it is not built yet.
+        network: ``none``, ``open``, or ``allow:HOST,…``: only these hosts, through a proxy in this
+            process. ``host`` is its ports 80 and 443; ``host:8443``, ``host:*``, ``*.host``,
+            addresses and networks (``10.1.0.0/16``) can be said too.
         user: who commands run as. By default the workspace's owner when it is mounted, so that new
             files belong to that user, and the image's own user when it is copied.
         memory: limit for all processes together; there is no swap.
@@ -67,15 +75,10 @@ class Docker:
     host: str | None = None
 
     def __post_init__(self) -> None:
-        if self.network.startswith("allow:"):
-            raise UsageError(
-                "this version cannot restrict the network to a list of hosts",
-                hint="Use none, or open if the task may reach everything",
-            )
-        if self.network not in ("none", "open"):
+        if self.allow is None and self.network not in ("none", "open"):
             raise UsageError(
                 f"the network policy {self.network!r} is not known",
-                hint="Use none or open",
+                hint="Use none, open or allow:HOST,…",
             )
         if self.workspace_mode not in ("mount", "copy"):
             raise UsageError(
@@ -91,13 +94,21 @@ class Docker:
             return None
         return Path(os.path.realpath(os.path.expanduser(self.workspace)))
 
+    @property
+    def allow(self) -> AllowList | None:
+        """The hosts of an allow-list; None under the other policies."""
+        kind, colon, hosts = self.network.partition(":")
+        return parse_allow(hosts) if kind == "allow" and colon else None
+
     async def open(self, session_id: str, *, progress: Progress | None = None) -> DockerSandbox:
         workspace = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
         engine = await connect(self.host)
         async with _engine_of(engine):
             await sweep(engine)
             image = await resolve_image(engine, self.image, progress or _silent)
-            new = await _start(engine, self, image, session_id, workspace=workspace)
+            new = await _start(
+                engine, self, image, session_id, workspace=workspace, progress=progress or _silent
+            )
             if self.workspace_mode == "copy":
                 await _filled(new, lambda: new.upload(workspace))
         return new
@@ -116,7 +127,15 @@ class Docker:
             await require(engine, image)
             await sweep(engine)
             base = snapshot.get("base", "") if self.workspace_mode == "copy" else ""
-            new = await _start(engine, self, image, session_id, workspace=workspace, base=base)
+            new = await _start(
+                engine,
+                self,
+                image,
+                session_id,
+                workspace=workspace,
+                base=base,
+                progress=progress or _silent,
+            )
             if self.workspace_mode == "copy" and not base:
                 await _filled(new, lambda: new.upload(workspace))
         return new
@@ -141,6 +160,9 @@ class Docker:
                 engine, provider, container, ref["id"], ref.get("image", ""), ref.get("base", "")
             )
             sandbox.fork_image = ref.get("fork", "")
+            await _reopen_egress(
+                engine, sandbox, provider, ref.get("proxy", ""), progress or _silent
+            )
             if not state["Running"]:
                 await sandbox.revive()
             await sandbox.control_open()
@@ -170,16 +192,41 @@ async def _start(
     workspace: Path,
     base: str = "",
     fork_image: str = "",
+    progress: Progress = _silent,
 ) -> DockerSandbox:
     """Create a container and the sandbox that owns it."""
     sandbox_id = new_sandbox_id()
+    egress = await open_egress(engine, provider.allow, progress) if provider.allow else None
     labels = {LABEL: sandbox_id, SESSION: session_id} | (
         {FORK_IMAGE: fork_image} if fork_image else {}
     )
-    container = await create_container(engine, provider, image, workspace, labels)
+    try:
+        container = await create_container(engine, provider, image, workspace, labels, egress)
+    except BaseException:
+        if egress:
+            egress.proxy.stop()
+        raise
     new = DockerSandbox(engine, provider, container, sandbox_id, image, base)
-    new.fork_image = fork_image
+    new.fork_image, new.egress = fork_image, egress
+    await _filled(new, new.let_out)
     return new
+
+
+async def _reopen_egress(
+    engine: Engine, sandbox: DockerSandbox, provider: Docker, port: str, progress: Progress
+) -> None:
+    """Listen where the container was told that the way out is."""
+    if provider.allow is None or not port:
+        return
+    try:
+        sandbox.egress = await open_egress(engine, provider.allow, progress, port=int(port))
+    except EngineUnavailable:
+        raise
+    except SandboxError as error:
+        # Another process has the sandbox open, too, or took the port meanwhile.
+        progress(f"the sandbox's network is not ours: {error}")
+        return
+    await sandbox.let_out()
 
 
 async def _filled(new: DockerSandbox, fill: Callable[[], Awaitable[None]]) -> None:
@@ -218,6 +265,8 @@ class DockerSandbox(EngineSandbox):
         self._base = base or sandbox_id
         self.fork_image = ""
         """The image that was made for this sandbox alone, and goes with it."""
+        self.egress: Egress | None = None
+        self._told = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -244,6 +293,7 @@ class DockerSandbox(EngineSandbox):
             "workspace": self._provider.workspace_mode,
             "base": self._base,
             "fork": self.fork_image,
+            "proxy": str(self.egress.proxy.port) if self.egress else "",
         }
 
     @property
@@ -253,6 +303,26 @@ class DockerSandbox(EngineSandbox):
             f"docker {self._container[:12]} · {self._image} · {p.memory} memory · {p.pids} pids"
             f" · network {p.network} · workspace {p.workspace_mode}"
         )
+
+    def notices(self) -> list[str]:
+        if self.egress is None:
+            return []
+        proxy = self.egress.proxy
+        refused = [str(refusal) for refusal in proxy.take_refusals()]
+        if refused and not self._told:
+            self._told = True
+            refused.append(proxy.how_to_allow)
+        return refused
+
+    async def let_out(self) -> None:
+        """Tell the proxy whom it serves: the address that the container got when it started."""
+        if self.egress is None:
+            return
+        facts = await self._engine.call(
+            lambda: self._engine.api.inspect_container(self._container), container=self._container
+        )
+        networks: dict[str, dict[str, str]] = facts["NetworkSettings"]["Networks"]
+        self.egress.proxy.client = networks[NETWORK]["IPAddress"]
 
     async def upload(self, workspace: Path) -> None:
         """Fill the copy: see ``CopiedWorkspace``."""
@@ -319,6 +389,7 @@ class DockerSandbox(EngineSandbox):
             lambda: self._engine.api.start(self._container), container=self._container
         )
         await self._control.aclose()
+        await self.let_out()
         return True
 
     async def _dispose(self) -> None:
@@ -329,8 +400,6 @@ class DockerSandbox(EngineSandbox):
         except SandboxError:
             # The engine is gone; the lease ends the container, the next sweep removes it.
             pass
+        if self.egress is not None:
+            await anyio.to_thread.run_sync(self.egress.proxy.stop)
         await self._engine.close()
-
-
-def _silent(line: str) -> None:
-    del line

@@ -82,7 +82,8 @@ async def run(
         command, timeout=limit, keep=KEPT_BYTES, on_output=_decoded(context.emit_output)
     )
     body = await _body(context, sandbox, result.output, keep_end=keep_end)
-    notices = [*_endings(result, limit), *_hints(command, result)]
+    told = [f"[{notice}]" for notice in sandbox.notices()]
+    notices = [*_endings(result, limit), *_hints(command, result), *told]
     return ToolResult(
         "\n".join([body.rstrip("\n") or "(no output)", *notices]),
         ok=result.ended == "exit",

@@ -45,7 +45,7 @@ class Options:
         str | None,
         _option(
             "--network",
-            "none|open",
+            "none|open|allow:HOST,…",
             "What the sandbox may reach. [default: none]",
         ),
     ] = None

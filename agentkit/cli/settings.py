@@ -106,18 +106,25 @@ def _validate(settings: Settings) -> None:
             f"there is no sandbox {settings.sandbox!r}",
             hint="Choose docker, local or container:NAME",
         )
-    kind, _, hosts = settings.network.partition(":")
-    if settings.network not in ("none", "open") and not (kind == "allow" and hosts.strip(",")):
-        raise UsageError(
-            f"--network cannot be {settings.network!r}",
-            hint="Choose none or open",
-        )
+    if settings.network not in ("none", "open"):
+        _check_allow(settings.network)
     if any(not command.strip() for command in settings.check):
         raise UsageError("a --check is empty", hint="Give a command, or leave it out")
     if settings.image and settings.sandbox != "docker":
         raise UsageError(
             f"--image means nothing with --sandbox {settings.sandbox}", hint="Leave one out"
         )
+
+
+def _check_allow(network: str) -> None:
+    kind, colon, hosts = network.partition(":")
+    if kind != "allow" or not colon:
+        raise UsageError(
+            f"--network cannot be {network!r}", hint="Choose none, open or allow:HOST,…"
+        )
+    from agentkit.sandboxes._allow import parse_allow
+
+    parse_allow(hosts)
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
@@ -202,6 +209,12 @@ def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) ->
             f"{path} asks for the sandbox {sandbox!r}, which is not isolated by us",
             hint=f"If that is what you want, say it yourself: --sandbox {sandbox}",
         )
+    network = str(found.get("network", "none"))
+    if _opens_this_network(network) and "network" not in said:
+        raise UsageError(
+            f"{path} opens the sandbox to this machine's own network: {network}",
+            hint=f"If that is what you want, say it yourself: --network {network}",
+        )
     url = str(found.get("base_url", ""))
     trusted = (os.environ.get(URL_VARIABLE), said.get("base_url"))
     if url and url not in trusted and not said.get("base_url") and not is_loopback(url):
@@ -215,6 +228,15 @@ def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) ->
             f"{path}: the workspace {workspace!r} lies outside the project",
             hint="Name it with --workspace",
         )
+
+
+def _opens_this_network(network: str) -> bool:
+    """Everything, or an address: names alone never lead to private ones."""
+    if not network.startswith("allow:"):
+        return network == "open"
+    from agentkit.sandboxes._allow import parse_allow
+
+    return any(rule.network is not None for rule in parse_allow(network[6:]).rules)
 
 
 def is_loopback(url: str) -> bool:

@@ -10,12 +10,13 @@ import anyio
 
 from agentkit.errors import EngineUnavailable, ImageError, SandboxError, WorkspaceError
 from agentkit.sandbox import Progress
-from agentkit.sandboxes._egress import NETWORK, NOWHERE, Egress
+from agentkit.sandboxes._egress import NETWORK, NOWHERE, Egress, proxy_environment
 from agentkit.sandboxes._engine import Engine
 from agentkit.sandboxes._environment import QUIET
 from agentkit.sandboxes._owner import OWNER, owner_now, remove
 from agentkit.sandboxes._scripts import PID1
 from agentkit.sandboxes._shield import shielded
+from agentkit.sandboxes._snapshots import KIND
 
 if TYPE_CHECKING:
     from agentkit.sandboxes.docker import Docker
@@ -75,7 +76,7 @@ async def create_container(
         user = await _mount_user(engine, workspace)
     config = _config(provider, workspace, user or "")
     outward = egress.environment if egress else {}
-    config["environment"] = outward | await _environment(engine, image, provider, user or "")
+    config["environment"] = await _environment(engine, image, provider, user or "") | outward
     config["labels"] = labels | {OWNER: owner_now()}
 
     def create() -> str:
@@ -153,6 +154,11 @@ async def _environment(engine: Engine, image: str, provider: Docker, user: str) 
     facts = await engine.call(lambda: engine.api.inspect_image(image))
     items: list[str] = facts["Config"].get("Env") or []
     own = {item.partition("=")[0] for item in items}
+    if KIND in (facts["Config"].get("Labels") or {}):
+        # The way out of the sandbox that it was a snapshot of is not this one's.
+        own -= (stale := proxy_environment("").keys() & own)
+    else:
+        stale = set[str]()
     quiet = QUIET | {
         # Git refuses a mounted repository of another owner.
         "GIT_CONFIG_COUNT": "1",
@@ -162,7 +168,9 @@ async def _environment(engine: Engine, image: str, provider: Docker, user: str) 
     if user and user.partition(":")[0] not in ("0", "root"):
         # A user that the image does not know would have / as its home.
         quiet["HOME"] = "/tmp"
-    return {name: value for name, value in quiet.items() if name not in own} | dict(provider.env)
+    unset = dict.fromkeys(stale, "")
+    added = {name: value for name, value in quiet.items() if name not in own}
+    return unset | added | dict(provider.env)
 
 
 def _start_error(error: SandboxError, image: str) -> SandboxError:

@@ -42,6 +42,7 @@ from agentkit.state import State, replay
 if TYPE_CHECKING:
     from agentkit.agent import Agent
     from agentkit.checkpoints.keeper import Checkpoints
+    from agentkit.sandbox import Sandbox
     from agentkit.stores import Store
 
 
@@ -185,6 +186,15 @@ class Session:
     def checkpoints(self) -> Checkpoints:
         """Checkpoints of the workspace: ``take``, ``restore``, ``diff``."""
         return self._run.checkpoints
+
+    async def sandbox(self) -> Sandbox:
+        """The session's sandbox, opened if it is not yet.
+
+        Raises:
+            ToolError: the agent has none.
+            SandboxError: it cannot be opened.
+        """
+        return await self._run.sandbox()
 
     async def run(self, message: str = "", *, checks: Sequence[str] = ()) -> Result:
         """Work on a message to its end; without one, go on where the last run stopped.

@@ -139,6 +139,7 @@ class _Look:
             if entry is not None:
                 made[name] = entry
                 self._scan.files += 1
+                self._scan.size += entry.size
                 if entry.kind == "d":
                     below.append(name)
         if self._scan.files > self._host.bounds.files:
@@ -203,7 +204,6 @@ class _Look:
                 if len(data) <= limit
                 else _unkept(facts)
             )
-        self._scan.size += entry.size
         if stamp.ctime < self._fresh:
             self._scan.stamps[path] = stamp
         return entry

@@ -81,6 +81,9 @@ class Agent:
     """Kept in ``session.started`` for whoever resumes the session."""
     checkpoints: Bounds = field(default_factory=Bounds)
     """How much checkpoints of the workspace may hold; ``Bounds(files=0)`` takes none."""
+    keep_sandbox: bool = False
+    """Leave the sandbox of a session that was interrupted, or stopped by a limit or a fault, for
+    whoever resumes it; its lease ends it if nobody does."""
     progress: Progress | None = None
     """Told what slow preparations (an image to build) are doing."""
 

@@ -24,6 +24,7 @@ from agentkit.stores import Row, Store
 
 if TYPE_CHECKING:
     from agentkit.run import Run
+    from agentkit.state import State
 
 FORKED = "[not executed here: this is a fork, and the call belongs to the history it came from]"
 
@@ -71,14 +72,27 @@ def _before(events: Sequence[Event], seq: int) -> int:
     return next(((each.seq or 1) - 1 for each in events if each.type == "model.requested"), seq - 1)
 
 
-def fork_session(store: Store, parent: str, new_id: str, *, turn: int | None = None) -> Point:
+def fork_session(
+    store: Store,
+    parent: str,
+    new_id: str,
+    *,
+    turn: int | None = None,
+    at: Point | None = None,
+    workspace: str = "",
+    undone: State | None = None,
+) -> Point:
     """Copy a session's log up to the end of a turn into a session of its own. Blocks.
 
-    The copy is whole: it does not need its parent any more. Its sandbox is a new one; bringing
-    the workspace to the state of that turn is the caller's business.
+    The copy is whole: it does not need its parent any more. Bringing the workspace to the state
+    of that turn is the caller's business: see ``agentkit.branches``.
 
     Args:
         turn: as ``agentkit sessions show`` counts; None is the last one that ended.
+        at: the place itself, where the caller knows it already.
+        workspace: where the copy works, if not where its parent does.
+        undone: the parent's state, where the copy goes on in its place (an undo): the sandbox is
+            taken over, and limits go on with what was spent.
 
     Raises:
         SessionError: no such session, no such turn, or ``new_id`` exists already.
@@ -89,8 +103,8 @@ def fork_session(store: Store, parent: str, new_id: str, *, turn: int | None = N
         raise SessionError(f"there is no session {parent!r}")
     if store.read(new_id):
         raise SessionError(f"a session {new_id!r} exists already", hint="Choose another id")
-    point = _chosen(points([from_dict(json.loads(row.data)) for row in rows]), parent, turn)
-    copied = [_renamed(row, new_id) for row in rows if row.seq <= point.seq]
+    point = at or _chosen(points([from_dict(json.loads(row.data)) for row in rows]), parent, turn)
+    copied = [_renamed(row, new_id, workspace) for row in rows if row.seq <= point.seq]
     forked = SessionForked(
         seq=point.seq + 1,
         time=now(),
@@ -99,6 +113,16 @@ def fork_session(store: Store, parent: str, new_id: str, *, turn: int | None = N
         at=point.seq,
         turn=point.turn,
     )
+    if undone is not None:
+        forked = replace(
+            forked,
+            reason="undo",
+            usage=undone.usage,
+            cost_usd=undone.cost_usd,
+            turns=undone.turns,
+            seconds=undone.seconds,
+        )
+    store.share_contents(parent, new_id)
     store.append(new_id, [*copied, as_row(forked)])
     return point
 
@@ -117,11 +141,15 @@ def _chosen(found: Sequence[Point], session_id: str, turn: int | None) -> Point:
     )
 
 
-def _renamed(row: Row, session_id: str) -> Row:
+def _renamed(row: Row, session_id: str, workspace: str) -> Row:
     if row.type != "session.started":
         return row
     data = json.loads(row.data)
     data["session_id"] = session_id
+    if workspace:
+        data["workspace"] = workspace
+        if "workspace" in data["settings"]:
+            data["settings"]["workspace"] = workspace
     return replace(row, data=json.dumps(data, ensure_ascii=False, separators=(",", ":")))
 
 

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from agentkit.run import Run
 
 
+REOPENED = "[The session goes on in the sandbox of before, with its files and background jobs.]"
+REPLACED = (
+    "[The sandbox was replaced by a new one. The workspace's files are {}. Everything else in it"
+    " (shell state, processes, other files, installed packages) is gone.]"
+)
+
+
 @dataclass(slots=True)
 class Ground:
     """The sandbox that a session, or one attempt in a copy of it, works in."""
@@ -45,7 +52,8 @@ class Ground:
             if self.opened is None:
                 if self.provider is None:
                     raise ToolError("this agent has no sandbox, so this tool cannot work here")
-                self.opened = await self._open(self.provider, run)
+                await self._open(self.provider, run)
+            assert self.opened is not None
             return self.opened
 
     async def _open(self, provider: SandboxProvider, run: Run) -> Sandbox:
@@ -59,23 +67,43 @@ class Ground:
         reopened = sandbox is not None
         if sandbox is None:
             sandbox = await provider.open(run.log.session_id, progress=self.progress)
+        self.opened = sandbox
         run.append(
             SandboxOpened(description=sandbox.description, ref=dict(sandbox.ref), reopened=reopened)
         )
-        if last is not None and not reopened:
-            run.notes.append(
-                "[The sandbox was replaced by a new one: files of the workspace are as they were;"
-                " everything else in it (shell state, processes, other files) is gone.]"
-            )
+        if last is not None:
+            run.notes.append(REOPENED if reopened else await self._rebuilt(sandbox, run))
         await run.log.commit()
         return sandbox
 
-    async def close(self) -> None:
-        """Remove the sandbox, if one was opened."""
+    async def _rebuilt(self, sandbox: Sandbox, run: Run) -> str:
+        """Bring a new sandbox to where the last one was, as far as that is known; say how far.
+
+        A mounted workspace is what it is. One that only the old sandbox held comes back from its
+        last checkpoint; somebody else's container is not ours to write to.
+        """
+        self.kept = None
+        last = run.checkpoints.last
+        if sandbox.host_workspace is not None or not sandbox.capabilities.snapshot:
+            return REPLACED.format("as they were")
+        if last is None:
+            return REPLACED.format("those that the session began with: no checkpoint was kept")
+        await run.checkpoints.restore(last.id, tell=False)
+        return REPLACED.format(f"those of the last checkpoint ({last.reason}, turn {last.turn})")
+
+    async def close(self, *, leave: bool = False) -> None:
+        """Remove the sandbox, if one was opened.
+
+        Args:
+            leave: leave it for whoever resumes the session, if it can be reopened at all.
+        """
         if self.opened is not None:
             sandbox, self.opened = self.opened, None
             with anyio.CancelScope(shield=True):
-                await sandbox.close()
+                if leave and sandbox.capabilities.reopen:
+                    await sandbox.detach()
+                else:
+                    await sandbox.close()
 
 
 @dataclass(slots=True)

@@ -271,6 +271,14 @@ class Sandbox(Protocol):
         """
         ...
 
+    async def detach(self) -> None:
+        """Let go of it and leave it as it is, for ``SandboxProvider.reopen``.
+
+        Background jobs go on. Where it is ours, its lease ends it if nobody comes back. A backend
+        that cannot be reopened closes it.
+        """
+        ...
+
     async def close(self) -> None:
         """End every process and remove the sandbox. Safe to call twice."""
         ...

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from agentkit.branches import Branch, Undone, fork, undo_point, workspace_at
 from agentkit.checks import reports
 from agentkit.errors import (
     AgentkitError,
@@ -28,10 +32,12 @@ from agentkit.events import (
     Event,
     Message,
     RunStarted,
+    SandboxOpened,
     SessionFinished,
     Status,
     ToolFinished,
 )
+from agentkit.forks import fork_session
 from agentkit.guard import differences, renew
 from agentkit.log import EventLog, read
 from agentkit.loop import Outcome, work
@@ -147,7 +153,9 @@ class Session:
         finally:
             with anyio.CancelScope(shield=True):
                 try:
-                    await self._run.ground.close()
+                    end = self._run.state.finished
+                    stopped = end is not None and end.status in ("cancelled", "limit", "error")
+                    await self._run.ground.close(leave=self._agent.keep_sandbox and stopped)
                     await self._run.endpoints.aclose()
                 finally:
                     await self._release()
@@ -181,6 +189,11 @@ class Session:
     def state(self) -> State:
         """What the log adds up to at this moment; read it, do not change it."""
         return self._run.state
+
+    @property
+    def store(self) -> Store:
+        """Where its log lives."""
+        return self._store
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -248,6 +261,99 @@ class Session:
                 self.cancel()
         if failures:
             raise failures[0]
+
+    async def undo(self, *, to_turn: int | None = None, files: bool = True) -> Undone:
+        """Take back the user's last message and all that came of it: history and files.
+
+        Nothing is deleted: a new session begins with a copy of the log up to there, and this
+        object goes on as that session (``id`` changes). What was spent stays spent.
+
+        Args:
+            to_turn: go back to the end of this turn instead, as ``sessions show`` counts them.
+            files: False leaves the workspace as it is.
+
+        Raises:
+            UsageError: the session is at work.
+            SessionError: nothing to undo, no such turn, or no checkpoint of the files was kept.
+            SandboxError, StoreError: the files could not be put back; nothing else was done.
+        """
+        run = self._idle()
+        events = await run.log.events()
+        point = undo_point(events, to_turn)
+        mark = workspace_at(events, point.seq) if files else ""
+        restored = await run.checkpoints.restore(mark, tell=False) if mark else None
+        await run.log.commit()
+        parent, child = self.id, new_id()
+        work = partial(fork_session, self._store, parent, child, at=point, undone=run.state)
+        await to_thread.run_sync(work)
+        await self._become(child)
+        undone = Undone(child, parent, point.turn, restored)
+        if undone.as_note():
+            self._run.notes.append(undone.as_note())
+        return undone
+
+    async def fork(
+        self, *, turn: int | None = None, workspace: str | os.PathLike[str] = ""
+    ) -> Branch:
+        """Begin another session at the end of a turn, with a workspace of its own.
+
+        Args:
+            turn: as ``sessions show`` counts them; None is the last one that ended.
+            workspace: a folder for the fork's copy of the workspace, new or empty; "" is a folder
+                beside the store. Without meaning where the workspace is in the sandbox.
+
+        Raises:
+            UsageError: the session is at work.
+            SessionError: no such turn, or no checkpoint of the files was kept.
+            WorkspaceError, StoreError: it cannot be copied or stored.
+        """
+        run = self._idle()
+        await run.log.commit()
+        events, fork_id = await run.log.events(), new_id()
+        source = run.ground.provider.host_workspace if run.ground.provider else None
+        target = self._place_for(fork_id, workspace)
+        work = partial(
+            fork,
+            self._store,
+            self.id,
+            fork_id,
+            events,
+            turn=turn,
+            source=source,
+            target=target if source is not None else None,
+        )
+        return await to_thread.run_sync(work)
+
+    def _place_for(self, session_id: str, workspace: str | os.PathLike[str]) -> Path:
+        if workspace:
+            return Path(workspace).absolute()
+        return self._store.folder / "sessions" / session_id / "workspace"
+
+    def _idle(self) -> Run:
+        if self._scope is not None:
+            raise UsageError("the session is at work", hint="Cancel it, or wait for its end")
+        return self._run
+
+    async def _become(self, session_id: str) -> None:
+        """Go on as another session, in the same sandbox."""
+        old = self._run
+        await to_thread.run_sync(self._store.acquire, session_id)
+        await self._release()
+        self.id = session_id
+        events = await to_thread.run_sync(read, self._store, session_id)
+        log = EventLog(self._store, session_id, len(events))
+        run = self._agent.bring_up(log, replay(events))
+        run.ground, run.endpoints, run.cold = old.ground, old.endpoints, old.cold
+        if run.ground.kept is not None:
+            run.ground.kept = run.ground.kept.for_log(log)
+        if run.ground.opened is not None and run.state.sandbox is None:
+            sandbox = run.ground.opened
+            run.append(
+                SandboxOpened(description=sandbox.description, ref=dict(sandbox.ref), reopened=True)
+            )
+        self._live = run
+        _settle_open_calls(run)
+        await log.commit()
 
     async def steer(self, text: str) -> None:
         """Say something to the model in mid-run; it reads it before its next answer."""

@@ -143,6 +143,9 @@ class RuntimeSandbox(Forking, ABC):
         self._check_open()
         return await self._files.list_dir(path)
 
+    async def detach(self) -> None:
+        await self.close()
+
     async def close(self) -> None:
         if self._closed:
             return

@@ -107,6 +107,13 @@ class EngineSandbox(RuntimeSandbox):
         self._user = user
         self._env = dict(env or {})
 
+    async def detach(self) -> None:
+        if not self._closed:
+            self._closed = True
+            with anyio.CancelScope(shield=True):
+                await self._drop_streams()
+                await self._engine.close()
+
     async def control_open(self) -> None:
         await self._control.open()
 

@@ -55,12 +55,13 @@ class HostFolder:
         """By content."""
 
     async def scan(self, last: Scan, contents: Contents) -> Scan:
-        return await to_thread.run_sync(self._scan, last, contents)
+        return await to_thread.run_sync(self.scan_now, last, contents)
 
     async def apply(self, plan: Plan, contents: Contents) -> Done:
-        return await to_thread.run_sync(self._apply, plan, contents)
+        return await to_thread.run_sync(self.apply_now, plan, contents)
 
-    def _scan(self, last: Scan, contents: Contents) -> Scan:
+    def scan_now(self, last: Scan, contents: Contents) -> Scan:
+        """``scan`` for callers without an event loop."""
         scan = Scan()
         root = self._open_root()
         try:
@@ -87,7 +88,8 @@ class HostFolder:
     def bounds(self) -> Bounds:
         return self._bounds
 
-    def _apply(self, plan: Plan, contents: Contents) -> Done:
+    def apply_now(self, plan: Plan, contents: Contents) -> Done:
+        """``apply`` for callers without an event loop."""
         done = Done()
         root = self._open_root()
         try:

@@ -19,6 +19,7 @@ from agentkit.errors import SandboxError, SessionError, UsageError
 from agentkit.events import Checkpoint, Restored, RunStarted
 
 if TYPE_CHECKING:
+    from agentkit.log import EventLog
     from agentkit.run import Run
 
 _LISTED = 200
@@ -40,6 +41,12 @@ class Kept:
         self.off = "" if bounds.files else "checkpoints are switched off"
         """Why no more are taken."""
         self.lock = anyio.Lock()
+
+    def for_log(self, log: EventLog) -> Kept:
+        """The same workspace as another session's log keeps it."""
+        other = Kept(log.contents, self.bounds, self.place)
+        other.folder, other.last, other.off = self.folder, self.last, self.off
+        return other
 
 
 class Checkpoints:
@@ -223,7 +230,7 @@ class Checkpoints:
             self._kept.folder = (
                 HostFolder(seen, self._kept.bounds)
                 if seen is not None
-                else InnerFolder(await self._run.sandbox(), self._kept.bounds)
+                else InnerFolder(ground.opened or await self._run.sandbox(), self._kept.bounds)
             )
         return self._kept.folder
 

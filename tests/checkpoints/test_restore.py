@@ -297,13 +297,13 @@ def test_any_state_leads_to_any_other(
     folder = tmp_path_factory.getbasetemp() / "states"
     host, shelf = HostFolder(folder, Bounds()), Shelf()
     build(folder, old)
-    first = host._scan(Scan(), shelf)  # pyright: ignore[reportPrivateUsage]
+    first = host.scan_now(Scan(), shelf)
     expected, name = listing(folder), Keeper(shelf).keep(first.tree)
     build(folder, new)
-    second = host._scan(first, shelf)  # pyright: ignore[reportPrivateUsage]
+    second = host.scan_now(first, shelf)
     other = Keeper(shelf).keep(second.tree)
     assert load(shelf, name) == first.tree
     assert bool(list(compare(shelf, name, other))) == (listing(folder) != expected)
-    done = host._apply(plan(second.tree, first.tree), shelf)  # pyright: ignore[reportPrivateUsage]
+    done = host.apply_now(plan(second.tree, first.tree), shelf)
     assert done.failed == []
     assert listing(folder) == expected

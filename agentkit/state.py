@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentkit.escalation.evidence import Watch
+from agentkit.escalation.course import Course
 from agentkit.events import (
     CheckFailed,
     CheckPassed,
@@ -75,10 +75,8 @@ class State:
     """The workspace's checkpoints by id, oldest first."""
     last_usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
     """Per lane, the usage of its last answer: the measured length of its history."""
-    watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
-    """Per lane, what speaks against its work."""
-    spent_on: dict[str, float] = field(default_factory=dict[str, float])
-    """Per lane, US dollars."""
+    course: Course = field(default_factory=Course)
+    """How the work goes, for the ladder."""
     served: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     """Per model that was asked for, what the provider last said it served: name, fingerprint."""
     size_then: dict[str, int] = field(default_factory=dict[str, int])
@@ -96,7 +94,6 @@ class State:
             self._open_lane(event)
         elif event.lane in self.lanes:
             self.lanes[event.lane].take(event)
-            self.watches[event.lane].take(event)
         match event:
             case SessionStarted():
                 self.session = event
@@ -134,19 +131,17 @@ class State:
                 self.seconds += event.duration
             case _:
                 pass
+        self.course.take(event)
 
     def _begin(self, event: RunStarted) -> None:
-        """A run: what passed before it counts no more, nor does what went wrong."""
+        """A run: what passed before it counts no more."""
         self.run, self.finished = event, None
         self.stale.update(self.checks)
-        for watch in self.watches.values():
-            watch.take(event)
 
     def _open_lane(self, event: LaneOpened) -> None:
         """A lane begins, empty or with the history of another one."""
         parent = self.lanes[event.replays] if event.replays else None
         lane = self.lanes[event.lane] = Lane(event, parent)
-        self.watches[event.lane] = Watch()
         self.opened[event.lane] = event
         if parent is not None and lane.last_seq == parent.last_seq:
             self._take_over(event, same_head=lane.head == parent.head)
@@ -190,7 +185,6 @@ class State:
     def _spend(self, event: ModelResponded | ModelFailed | ModelAdvised) -> None:
         self.usage += event.usage
         self.cost_usd += event.cost_usd
-        self.spent_on[event.lane] = self.spent_on.get(event.lane, 0.0) + event.cost_usd
 
     def _checked(self, event: CheckPassed | CheckFailed) -> None:
         opened = self.opened.get(event.lane)

@@ -14,20 +14,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentkit.events import (
     CheckFailed,
     CheckPassed,
+    Checkpoint,
     Event,
     Evidence,
     EvidenceKind,
-    Fact,
     LimitNear,
     ModelFailed,
     ModelResponded,
     PlanUpdated,
-    RunStarted,
     ToolFinished,
     ToolStarted,
 )
@@ -50,23 +49,22 @@ class Finding:
     key: str
     """What it is about; progress there takes it away."""
     turn: int
-    """The lane's answer after which it was seen."""
+    """The session's answer after which it was seen."""
     sources: tuple[int, ...]
     detail: str = ""
-    logged: bool = False
+    logged: int = 0
+    """``seq`` of the ``evidence`` event that tells of it; 0 before there is one."""
 
 
 @dataclass(slots=True)
 class Watch:
     """Everything against one lane's work. Only ``take`` changes it."""
 
-    turn: int = 0
-    """Answers of this lane so far."""
     open: list[Finding] = field(default_factory=list[Finding])
     idle: int = 0
     """Answers since a file, the plan or a check changed, as far as events tell."""
     unsure: bool = False
-    """Calls since then may have changed files unseen, so somebody must look at the workspace."""
+    """Calls since then may have changed files, and no checkpoint tells whether they did."""
     _answers: list[int] = field(default_factory=list[int])
     """``seq`` of the idle answers."""
     _begun: dict[str, str] = field(default_factory=dict[str, str])
@@ -85,9 +83,15 @@ class Watch:
     """Per file, the versions that this lane's edits went through."""
     _plan: str = ""
     _tree: str = ""
+    _turn: int = 0
 
-    def take(self, event: Event) -> None:  # noqa: C901, PLR0912 - one flat case per kind
-        """Take in one event of this lane."""
+    def take(self, event: Event, turn: int = 0) -> None:  # noqa: C901, PLR0912 - flat cases
+        """Take in one event of this lane.
+
+        Args:
+            turn: the session's answers so far.
+        """
+        self._turn = turn
         match event:
             case ModelResponded():
                 self._answered(event)
@@ -109,14 +113,12 @@ class Watch:
                 if plan != self._plan:
                     self._plan = plan
                     self._moved()
-            case Fact(kind="workspace"):
-                self._looked(str(event.data.get("tree", "")))
+            case Checkpoint() if event.tree:
+                self._looked(event.tree)
             case LimitNear():
                 self._find("limit-near", event.limit, event, f"{event.used:g} of {event.allowed:g}")
             case Evidence():
                 self._logged(event)
-            case RunStarted():
-                self._restart()
             case _:
                 pass
 
@@ -129,7 +131,7 @@ class Watch:
         self, kind: EvidenceKind, key: str, event: Event, detail: str = "", *more: int
     ) -> None:
         sources = (*more, event.seq or 0)[-_MOST_SOURCES:]
-        self.open.append(Finding(kind, key, self.turn, sources, detail))
+        self.open.append(Finding(kind, key, self._turn, sources, detail))
 
     def _clear(self, *kinds: EvidenceKind, key: str | None = None) -> None:
         if self.open:
@@ -141,12 +143,10 @@ class Watch:
     def _logged(self, event: Evidence) -> None:
         for number, each in enumerate(self.open):
             if (each.kind, each.key, each.sources) == (event.kind, event.key, event.sources):
-                self.open[number] = Finding(
-                    each.kind, each.key, each.turn, each.sources, each.detail, logged=True
-                )
+                self.open[number] = replace(each, logged=event.seq or 0)
 
-    def _restart(self) -> None:
-        """A new message of the user: what went wrong with the last one is over."""
+    def restart(self) -> None:
+        """Begin anew: what went wrong until now is over."""
         self.open.clear()
         self._failures.clear()
         self._results.clear()
@@ -160,7 +160,7 @@ class Watch:
         self._clear("no-progress")
 
     def _answered(self, event: ModelResponded) -> None:
-        self.turn += 1
+        self._turn += 1
         self.idle += 1
         self._answers.append(event.seq or 0)
         if not event.calls and not event.content.strip():
@@ -169,12 +169,12 @@ class Watch:
             self._find("output-cut", "answer", event, "the answer was cut at its limit")
         else:
             self._clear("answer-empty", "output-cut")
-        if self.idle % STALLED == 0:
+        if self.idle % STALLED == 0 and not self.unsure:
             detail = f"{self.idle} turns without a changed file, plan or check"
             self._find("no-progress", "work", event, detail, *self._answers[:-1])
 
     def _looked(self, tree: str) -> None:
-        """The workspace was looked at: only now it is known whether files changed."""
+        """The workspace was looked at, so now it is known whether files changed."""
         if tree != self._tree and self._tree:
             self._moved()
         self._tree, self.unsure = tree, False

@@ -30,14 +30,22 @@ def answer(content: str = "so", **more: Any) -> e.ModelResponded:
 
 
 def call(
-    command: str, output: str = "out", *, tool: str = "bash", status: Any = "done", **more: Any
+    command: str,
+    output: str = "out",
+    *,
+    tool: str = "bash",
+    status: Any = "done",
+    writes: bool = False,
+    **more: Any,
 ) -> Sequence[e.Event]:
     """An answer with one call, its start and its end."""
     arguments = {"command": command}
     return (
         answer(calls=(ToolCall("c", tool, "{}"),)),
         e.ToolStarted(call_id="c", tool=tool, arguments=arguments),
-        e.ToolFinished(call_id="c", tool=tool, status=status, content=output, writes=True, **more),
+        e.ToolFinished(
+            call_id="c", tool=tool, status=status, content=output, writes=writes, **more
+        ),
     )
 
 
@@ -90,7 +98,7 @@ def test_the_same_call_again_with_the_same_result() -> None:
 
 
 def test_a_round_of_calls_is_a_repetition_too() -> None:
-    once = (*call("a"), *call("b"))
+    once = (*call("a", writes=True), *call("b", writes=True))
     assert kinds(*once) == []
     assert kinds(*once, *once) == ["call-repeated"], "nothing new since b ran"
     assert len(kinds(*once, *once, *once)) == 3
@@ -98,7 +106,8 @@ def test_a_round_of_calls_is_a_repetition_too() -> None:
 
 def test_running_the_tests_again_after_a_change_is_no_repetition() -> None:
     assert kinds(*call("pytest"), *edit("a", "0", "1"), *call("pytest")) == []
-    assert kinds(*call("pytest"), *call("sed -i s/a/b/ x", "done"), *call("pytest")) == []
+    sed = call("sed -i s/a/b/ x", "done", writes=True)
+    assert kinds(*call("pytest", writes=True), *sed, *call("pytest", writes=True)) == []
     assert kinds(*call("tail log", "1"), *call("tail log", "2")) == [], "another result"
 
 
@@ -131,10 +140,13 @@ def test_standing_still() -> None:
     reading = [event for turn in range(STALLED) for event in call(f"cat {turn}", f"{turn}")]
     watch = watched(*reading)
     assert [each.kind for each in watch.open] == ["no-progress"]
-    assert watch.unsure, "a shell may have changed files unseen"
-    tree = [e.Fact(kind="workspace", data={"tree": name}) for name in ("one", "two")]
-    assert kinds(*tree[:1], *reading, *tree[1:]) == [], "they did change"
-    assert kinds(*tree[:1], *reading, *tree[:1]) == ["no-progress"]
+    assert len(watch.open[0].sources) == 10, "the last answers"
+    one, two = (e.Checkpoint(id=name, tree=name) for name in ("one", "two"))
+    shell = [e for turn in range(STALLED) for e in call(f"run {turn}", f"{turn}", writes=True)]
+    assert kinds(*shell) == [], "nobody knows whether files changed"
+    looked = [x for turn in range(STALLED) for x in (*shell[turn * 3 : turn * 3 + 3], one)]
+    assert kinds(one, *looked) == ["no-progress"]
+    assert kinds(one, *looked, two) == [], "files did change"
     first, second = reading[:21], reading[21:]
     for progress in ([PASSED], edit("a", "0", "1"), [e.PlanUpdated(steps=({"step": "s"},))]):
         assert kinds(*first, *progress, *second) == []
@@ -167,10 +179,12 @@ def test_what_is_logged_is_not_fresh_and_a_resume_knows_it() -> None:
     assert [each.kind for each in watched(failed(), told, failed()).fresh] == ["check-failed-again"]
 
 
-def test_a_new_message_of_the_user_starts_afresh() -> None:
-    assert kinds(failed(), failed(), *call("ls"), e.RunStarted(), *call("ls"), failed()) == [
-        "check-failed"
-    ]
+def test_a_restart_forgets_what_went_wrong() -> None:
+    watch = watched(failed(), failed(), *call("ls"))
+    watch.restart()
+    for event in (*call("ls"), failed()):
+        watch.take(event)
+    assert [each.kind for each in watch.open] == ["check-failed"]
 
 
 @pytest.mark.parametrize("cut", range(12))

@@ -1,0 +1,122 @@
+"""How the work goes, as a ladder sees it: a fold over all lanes of a session.
+
+What speaks against each lane (``evidence``), what was done about it in this task, which rungs are
+passed over, what each lane cost, and on which state of the workspace most checks passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agentkit.escalation.evidence import Watch
+from agentkit.events import (
+    CheckFailed,
+    CheckPassed,
+    Event,
+    LaneOpened,
+    LaneRole,
+    Message,
+    ModelAdvised,
+    ModelFailed,
+    ModelResponded,
+    RungChanged,
+    RungSkipped,
+)
+
+WORKS: tuple[LaneRole, ...] = ("main", "hand-off")
+"""Lanes on which the task itself is worked on, one at a time."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What one lane took."""
+
+    turns: int = 0
+    written: int = 0
+    """Tokens that the model wrote, reasoning included."""
+    usd: float = 0.0
+
+
+@dataclass(slots=True)
+class Course:
+    """Only ``take`` changes it."""
+
+    turn: int = 0
+    """Answers of the lanes on which the task is worked on."""
+    watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
+    accounts: dict[str, Account] = field(default_factory=dict[str, Account])
+    roles: dict[str, LaneRole] = field(default_factory=dict[str, LaneRole])
+    reactions: list[RungChanged] = field(default_factory=list[RungChanged])
+    """What was done about evidence in this task, in its order."""
+    skipped: dict[str, str] = field(default_factory=dict[str, str])
+    """Rungs that are passed over, and why."""
+    passes: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    """Per checkpoint on which checks ran: those that passed."""
+
+    def take(self, event: Event) -> None:
+        """Take in one event of any lane."""
+        if isinstance(event, LaneOpened):
+            self._open(event)
+            return
+        watch = self.watches.get(event.lane)
+        if watch is None:
+            return
+        watch.take(event, self.turn)
+        match event:
+            case ModelResponded():
+                self._spent(event, turns=1)
+                self.turn += self.roles[event.lane] in WORKS
+            case ModelFailed() | ModelAdvised():
+                self._spent(event)
+            case RungChanged(form="step-down"):
+                self.watches[event.to_lane].restart()
+            case RungChanged():
+                self.reactions.append(event)
+            case RungSkipped():
+                self.skipped[event.rung] = event.reason
+            case CheckPassed() | CheckFailed() if self.roles[event.lane] != "attempt":
+                self._checked(event)
+            case Message(source="user"):
+                self._new_task()
+            case _:
+                pass
+
+    def watch(self, lane: str) -> Watch:
+        """What speaks against a lane's work."""
+        return self.watches[lane]
+
+    def best(self) -> tuple[str, int]:
+        """The checkpoint on which most checks passed, the last of several, and how many."""
+        found, most = "", 0
+        for checkpoint, passed in self.passes.items():
+            if passed and len(passed) >= most:
+                found, most = checkpoint, len(passed)
+        return found, most
+
+    def _open(self, event: LaneOpened) -> None:
+        self.watches[event.lane] = Watch()
+        self.accounts[event.lane] = Account()
+        self.roles[event.lane] = event.role
+
+    def _spent(self, event: ModelResponded | ModelFailed | ModelAdvised, turns: int = 0) -> None:
+        account = self.accounts[event.lane]
+        account.turns += turns
+        account.written += event.usage.completion_tokens
+        account.usd += event.cost_usd
+
+    def _checked(self, event: CheckPassed | CheckFailed) -> None:
+        passed = isinstance(event, CheckPassed)
+        if event.on:
+            on = self.passes.pop(event.on, set[str]())  # the last one is the newest
+            self.passes[event.on] = on | {event.command} if passed else on - {event.command}
+        if passed:  # whoever made it pass: it speaks against nobody any more
+            for lane, watch in self.watches.items():
+                if lane != event.lane:
+                    watch.take(event, self.turn)
+
+    def _new_task(self) -> None:
+        """A new message of the user: what went wrong with the last one is over."""
+        self.reactions.clear()
+        self.passes.clear()
+        for watch in self.watches.values():
+            watch.restart()

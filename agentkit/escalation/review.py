@@ -1,0 +1,76 @@
+"""Judge a statement by a separate, short request: the diff and the evidence, no tools.
+
+The reviewer is the rung that works, asked on a lane of its own: it has not seen the reasoning
+that led to the work, and its head is the same for all reviews, so the second one starts warm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from agentkit.errors import LimitReached, ModelError, UnusableAnswer
+from agentkit.escalation import packets
+from agentkit.events import LaneOpened, Message
+from agentkit.request import ask
+
+if TYPE_CHECKING:
+    from agentkit.run import Run
+
+PREFIX = "review:"
+MAX_TOKENS = 16_384
+"""Of a verdict, reasoning included."""
+
+REVIEWER = """\
+You review work that somebody else did in a repository. You get the task, one statement, what \
+changed as a diff, and what commands said. Judge only whether the statement holds for the work as \
+it is now; what is not shown cannot be assumed. The first word of your answer is YES if it holds \
+and NO if it does not or cannot be seen. After it, in at most five lines, why; after NO, what \
+would have to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a reviewer said."""
+
+    holds: bool | None
+    """None: nobody could judge it."""
+    why: str
+
+
+def is_statement(check: str) -> bool:
+    """Whether a check is a statement for a reviewer, and no command."""
+    return check.lstrip().lower().startswith(PREFIX)
+
+
+async def review(run: Run, check: str) -> Verdict:
+    """Ask a reviewer; a verdict that is neither YES nor NO is asked for once more.
+
+    Raises:
+        LimitReached: the money does not reach for it.
+    """
+    statement = check.lstrip()[len(PREFIX) :].strip()
+    lane = f"review-{sum(role == 'review' for role in run.state.course.roles.values()) + 1}"
+    reviewer = run.on(lane, tools={}, fan=None, steering=[])
+    rung = replace(run.lane.rung, max_tokens=min(run.lane.rung.max_tokens, MAX_TOKENS))
+    user_id = run.state.opened[run.lane_name].user_id
+    reviewer.append(
+        LaneOpened(
+            rung=asdict(rung), system=REVIEWER, user_id=user_id, role="review", parent=run.lane_name
+        )
+    )
+    words = await packets.for_review(run, statement)
+    for text in (words, "Begin with YES or NO."):
+        reviewer.append(Message(text=text, source="agentkit"))
+        try:
+            answer = await ask(reviewer)
+        except LimitReached:
+            raise
+        except (ModelError, UnusableAnswer) as error:
+            return Verdict(None, f"the reviewer could not be asked: {error}")
+        first, _, rest = answer.content.strip().partition("\n")
+        word = first.strip(" *#.:,").upper()
+        if word.startswith(("YES", "NO")):
+            why = f"{first.strip(' *#')[3:].strip(' :.,*-')}\n{rest}".strip()
+            return Verdict(word.startswith("YES"), why or first)
+    return Verdict(None, "the reviewer gave no verdict, twice")

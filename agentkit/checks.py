@@ -1,7 +1,7 @@
-"""Required checks: commands that must exit 0 in the sandbox, and statements that a reviewer must
-confirm. We run them, not the model.
+"""Required checks: we run them, not the model.
 
-A check that starts with ``review:`` is a statement; everything else is a command.
+A check is a command that must exit 0 in the sandbox, or a statement that a reviewer must confirm.
+One that starts with ``review:`` is a statement; everything else is a command.
 """
 
 from __future__ import annotations
@@ -142,9 +142,7 @@ def _told(result: ExecResult, timeout: float) -> str:
 
 def explain(failures: Sequence[CheckFailed]) -> str:
     """What the model reads when it wants to finish and may not."""
-    parts = ["Not finished: required checks do not pass."]
-    for each in failures:
-        parts.append(_one(each))
+    parts = ["Not finished: required checks do not pass.", *map(_one, failures)]
     parts.append("Fix the cause, then finish again.")
     if not all(each.ran for each in failures):
         parts.append(

@@ -39,6 +39,16 @@ CallKey = tuple[str, str]
 
 
 @dataclass(slots=True)
+class Checks:
+    """The checks of one workspace."""
+
+    last: dict[str, CheckReport] = field(default_factory=dict[str, CheckReport])
+    """The last outcome of each."""
+    stale: set[str] = field(default_factory=set[str])
+    """Those whose outcome is older than the last call that may have changed files."""
+
+
+@dataclass(slots=True)
 class State:
     """Everything derived from the log. Only ``apply`` changes it."""
 
@@ -81,6 +91,8 @@ class State:
     """Per model that was asked for, what the provider last said it served: name, fingerprint."""
     size_then: dict[str, int] = field(default_factory=dict[str, int])
     """Per lane, its size in bytes just after that answer entered."""
+    _apart: dict[str, Checks] = field(default_factory=dict[str, Checks])
+    """Checks of lanes that work in a copy of the workspace."""
     _estimated: tuple[str, int, int] = ("", 0, 0)
     """The last estimate: lane, its size then, tokens."""
 
@@ -111,7 +123,8 @@ class State:
                 self.open_calls.pop((event.lane, event.call_id), None)
                 self.started.pop((event.lane, event.call_id), None)
                 if event.writes:
-                    self.stale.update(self.checks)
+                    checks = self.checks_of(event.lane)
+                    checks.stale.update(checks.last)
             case PlanUpdated():
                 self.plan = event.steps
             case RungChanged(form="step-down"):
@@ -143,6 +156,8 @@ class State:
         parent = self.lanes[event.replays] if event.replays else None
         lane = self.lanes[event.lane] = Lane(event, parent)
         self.opened[event.lane] = event
+        if event.role == "attempt":
+            self._apart[event.lane] = Checks()
         if parent is not None and lane.last_seq == parent.last_seq:
             self._take_over(event, same_head=lane.head == parent.head)
         if event.role in ("main", "hand-off"):
@@ -186,16 +201,20 @@ class State:
         self.usage += event.usage
         self.cost_usd += event.cost_usd
 
+    def checks_of(self, lane: str) -> Checks:
+        """The checks of the workspace that a lane works in."""
+        return self._apart.get(lane) or Checks(self.checks, self.stale)
+
     def _checked(self, event: CheckPassed | CheckFailed) -> None:
-        opened = self.opened.get(event.lane)
-        if opened is not None and opened.role == "attempt":
-            return  # it speaks of a copy of the workspace
+        checks = self.checks_of(event.lane)
+        if event.changed:
+            checks.stale.update(checks.last)
         passed = isinstance(event, CheckPassed)
         code = 0 if passed else event.exit_code if event.ran else None
-        self.checks[event.command] = CheckReport(
+        checks.last[event.command] = CheckReport(
             command=event.command, passed=passed, exit_code=code, time=event.time, on=event.on
         )
-        self.stale.discard(event.command)
+        checks.stale.discard(event.command)
 
     def prompt_tokens(self, lane: str) -> int:
         """About how many tokens the lane's next request reads.

@@ -85,7 +85,7 @@ class Watch:
     _tree: str = ""
     _turn: int = 0
 
-    def take(self, event: Event, turn: int = 0) -> None:  # noqa: C901, PLR0912 - flat cases
+    def take(self, event: Event, turn: int = 0) -> None:
         """Take in one event of this lane.
 
         Args:

@@ -102,7 +102,9 @@ def tried(events: Sequence[Event], lane: str) -> str:
 def _short(call: ToolStarted | None) -> str:
     if call is None:
         return "(could not be executed)"
-    parts = [f"{name}={' '.join(str(value).split())[:80]}" for name, value in call.arguments.items()]
+    parts = [
+        f"{name}={' '.join(str(value).split())[:80]}" for name, value in call.arguments.items()
+    ]
     return " ".join(parts)[:200]
 
 
@@ -196,15 +198,9 @@ async def for_hand_off(
     events = await run.log.events()
     checks = ", ".join(dict.fromkeys(each.key for each in findings if each.kind in _OF_CHECKS))
     goal = f"It is done when {checks} passes." if checks else ""
-    end = (
-        "Do this one thing; nothing else of the task is yours. Then call finish at once, with what"
-        " you changed, why, and what to watch: whoever goes on reads only that."
-        if returns
-        else "Take the whole task over from here and bring it to its end."
-    )
+    end = _ONE_THING if returns else _ALL_OF_IT
     parts = [
-        "[You take over work that got stuck. This is what is known; nothing of it was verified by"
-        " you.]",
+        _TAKE_OVER,
         section("task", users_words(events)),
         section("plan", plan(run.state.plan)),
         section("evidence", told(findings)),
@@ -219,6 +215,14 @@ async def for_hand_off(
     return "\n\n".join(part for part in parts if part)
 
 
+_TAKE_OVER = "[You take over work that got stuck. This is what is known; you verified none of it.]"
+_ONE_THING = """\
+Do this one thing; nothing else of the task is yours. Then end at once, saying what you changed, \
+why, and what to watch: whoever goes on reads only that."""
+_ALL_OF_IT = "Take the whole task over from here and bring it to its end."
+_COMES_BACK = """\
+[Files that it changed are not as you last saw them. Go on with the task; where nothing is left to \
+do, finish.]"""
 _OF_CHECKS = ("check-failed", "check-failed-again", "check-cannot-run")
 
 
@@ -228,8 +232,7 @@ async def report(run: Run, rung: str, words: str, since: str) -> str:
         f"[{rung} took over, and the work comes back to you. What it reports:]",
         words.strip(),
         section("changed", await diff(run, since)),
-        "[Files that it changed are not as you last saw them. Go on with the task; where nothing"
-        " is left to do, finish.]",
+        _COMES_BACK,
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -1,0 +1,64 @@
+"""Consult: one question to a stronger rung, from a short packet, without tools.
+
+The adviser's lane is kept: a second question on the same rung is appended to it, so it is read
+warm and the adviser knows what it said before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agentkit.errors import LimitReached, ModelError, UnusableAnswer
+from agentkit.escalation import packets
+from agentkit.escalation.evidence import Finding
+from agentkit.escalation.lanes import open_apart
+from agentkit.events import Message, RungChanged, RungSkipped
+from agentkit.request import ask
+
+if TYPE_CHECKING:
+    from agentkit.ladder import Rung
+    from agentkit.run import Run
+
+MAX_TOKENS = 16_384
+"""Of an answer, reasoning included."""
+ADVICE = 6_000
+"""Characters of advice that come back."""
+
+ADVISER = """\
+You advise an engineer who is stuck. You get the task, what was tried, what speaks against it, and \
+excerpts. You have no tools, and your answer is all they get. Say what is most likely wrong and \
+how to make sure of it, then what to do, step by step, with the exact names, commands and code \
+that matter. Be brief; say what you do not know. If the task or a check cannot be fulfilled, say \
+so and why."""
+
+
+async def consult(
+    run: Run, rung: Rung, change: RungChanged, findings: Sequence[Finding], question: str = ""
+) -> str:
+    """Ask, and append the answer where the work goes on; for a question of the model's own, only
+    return it: it is the result of that call.
+
+    A rung that cannot be asked is passed over from then on; "" is returned.
+    """
+    lane = f"consult-{change.numbers.get('rung', 0)}"
+    short = replace(rung, max_tokens=min(rung.max_tokens, MAX_TOKENS))
+    packet = await packets.for_advice(run, findings, question)
+    run.append(replace(change, to_lane=lane))
+    adviser = open_apart(run, lane, short, ADVISER, role="consult")
+    adviser.append(Message(text=packet, source="agentkit"))
+    try:
+        answer = await ask(adviser)
+    except LimitReached:
+        return ""  # the next request of the work itself says so, if it is hit too
+    except (ModelError, UnusableAnswer) as error:
+        run.append(RungSkipped(rung=rung.name, reason=str(error)))
+        return ""
+    words = packets.clip(answer.content.strip(), ADVICE)
+    if words and not question:
+        run.notes.append(
+            f"[Advice from {rung.name}, which was asked because of:\n{packets.told(findings)}\n"
+            f"It has seen excerpts only; check before you rely on it.]\n\n{words}"
+        )
+    return words

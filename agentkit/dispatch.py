@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from agentkit.checks import explain, run_checks
+from agentkit.checks import explain, required, run_checks
 from agentkit.errors import SandboxError, StoreError, ToolError
 from agentkit.events import (
     ApprovalAnswered,
@@ -117,7 +117,9 @@ async def _permit(run: Run, planned: _Planned) -> None:
     """Ask the policy and the hooks; a refusal becomes the call's result."""
     call = _as_call(planned)
     refusal: Refuse | None = None
-    if run.hooks.before_tool is not None:
+    if run.guard is not None:
+        refusal = run.guard(call, planned.claims)
+    if refusal is None and run.hooks.before_tool is not None:
         refusal = await run.hooks.before_tool(call)
     if refusal is None and planned.writes and not (planned.tool and planned.tool.ends_run):
         refusal = await _approval(run, call)
@@ -224,7 +226,7 @@ async def _call(run: Run, planned: _Planned) -> ToolFinished:
 
 async def _held_by_checks(run: Run, result: ToolResult) -> ToolResult:
     """A finish is answered with the failing output while a required check fails."""
-    failures = await run_checks(run, run.checks)
+    failures = await run_checks(run, required(run))
     if not failures:
         return result
     return ToolResult(explain(failures), ok=False, data={"checks_failed": len(failures)})

@@ -1,6 +1,6 @@
-"""The loop: ask, run the calls, look whether the work is done, again. It reads top to bottom.
+"""The loop: ask, run the calls, look whether the work is done, react to evidence, again.
 
-It ends in one of three ways: an ``Outcome`` (the model finished and every required check
+It reads top to bottom. It ends in one of three ways: an ``Outcome`` (the model finished and every required check
 passes, or it said honestly that it could not), an error of the tree in ``errors``, or a
 cancellation. The history is valid at each of them.
 """
@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from agentkit.checks import explain, run_checks
+from agentkit.checks import explain, passes, required, run_checks
 from agentkit.dispatch import dispatch
-from agentkit.errors import ContextOverflow, LimitReached, TaskFailed, ToolError, UnusableAnswer
+from agentkit.errors import (
+    ContextOverflow,
+    LimitReached,
+    ModelError,
+    TaskFailed,
+    ToolError,
+    UnusableAnswer,
+)
+from agentkit.escalation.climb import came_down, fell_back, react
 from agentkit.events import ModelResponded, Steered, ToolFinished
 from agentkit.fold import fold, is_full
 from agentkit.hooks import appended
@@ -25,6 +33,8 @@ from agentkit.request import ask
 if TYPE_CHECKING:
     from agentkit.run import Run
 
+MAX_EMPTY = 2
+"""Answers in a row that hold nothing at all."""
 MAX_UNUSABLE = 5
 """Answers in a row of which nothing could be used."""
 MAX_REFUSED = 10
@@ -49,40 +59,58 @@ async def work(run: Run) -> Outcome:
         LimitReached, UnusableAnswer, TaskFailed, ModelError, SandboxError, StoreError.
     """
     with anyio.move_on_after(run.budget.seconds_left) as deadline:
-        return await _turns(run)
+        return await turns(run)
     if deadline.cancelled_caught:
         run.budget.check()
     allowed = run.budget.limits.deadline or 0.0
     raise LimitReached("deadline", allowed, allowed, hint="Resume with a larger --deadline")
 
 
-async def _turns(run: Run) -> Outcome:
+async def turns(run: Run) -> Outcome:
+    """Turn after turn on the lane that works, which a ladder may change, until one is the last."""
     patience = _Patience()
     while True:
+        lane = run.lane_name
         await _take_in(run)
-        answer = await _ask_folding(run)
-        if run.hooks.after_model is not None:
-            await run.hooks.after_model(answer)
-        if answer.calls:
-            results = await dispatch(run, answer.calls)
-            patience.saw(results)
-            outcome = _outcome(run, results)
-        else:
-            outcome = await _closing_words(run, answer, patience)
-        if outcome is not None:
-            return outcome
+        answer = await _ask(run)
+        if answer is not None:
+            outcome = await _act(run, answer, patience)
+            if outcome is not None and not await came_down(run, outcome.output, outcome.achieved):
+                return outcome
+            if outcome is None:
+                await react(run)
+        if run.lane_name != lane:
+            patience = _Patience()
+        if patience.is_over and await react(run, last_resort=True):
+            patience = _Patience()
         patience.check(run)
 
 
-async def _ask_folding(run: Run) -> ModelResponded:
-    """Ask; where the history fills the window, fold it first."""
-    if is_full(run):
-        await fold(run)
+async def _ask(run: Run) -> ModelResponded | None:
+    """Ask; where the history fills the window, fold it first. None: ask again on another lane."""
     try:
+        if is_full(run):
+            await fold(run)
+        try:
+            return await ask(run)
+        except ContextOverflow:  # the provider counts, we estimate
+            await fold(run)
         return await ask(run)
-    except ContextOverflow:  # the provider counts, we estimate
-        await fold(run)
-    return await ask(run)
+    except (ModelError, LimitReached, UnusableAnswer) as error:
+        if await fell_back(run, error):
+            return None
+        raise
+
+
+async def _act(run: Run, answer: ModelResponded, patience: _Patience) -> Outcome | None:
+    """Do what the answer asks for; the outcome, if it ends the work on this lane."""
+    if run.hooks.after_model is not None:
+        await run.hooks.after_model(answer)
+    if not answer.calls:
+        return await _closing_words(run, answer, patience)
+    results = await dispatch(run, answer.calls)
+    patience.saw(results)
+    return _outcome(run, results)
 
 
 async def _take_in(run: Run) -> None:
@@ -104,7 +132,7 @@ def _outcome(run: Run, results: Sequence[ToolFinished]) -> Outcome | None:
         if tool is None or not tool.ends_run or result.status != "done":
             continue
         achieved = bool(result.data.get("achieved", True))
-        if achieved and any(check in run.state.stale for check in run.checks):
+        if achieved and not all(passes(run, check) for check in required(run)):
             run.note("[Calls after the finish may have changed files. Finish again, alone.]")
             return None
         output = str(result.data.get("output", result.content))
@@ -122,14 +150,14 @@ async def _closing_words(run: Run, answer: ModelResponded, patience: _Patience) 
         return None
     patience.empty = 0
     data = None
-    if run.parse_output is not None:
+    if run.parse_output is not None and run.role == "main":
         try:
             data = run.parse_output(answer.content)
         except ToolError as error:
             patience.unusable += 1
             run.note(f"[This is not the result that was asked for: {error} Call `finish` with it.]")
             return None
-    failures = await run_checks(run, run.checks)
+    failures = await run_checks(run, required(run))
     if failures:
         patience.refused()
         run.note(explain(failures))
@@ -175,21 +203,26 @@ class _Patience:
         self.refusals += 1
         self.idle_refusals += 1
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is to be expected of the lane as it goes."""
+        return (
+            self.empty >= MAX_EMPTY
+            or self.unusable >= MAX_UNUSABLE
+            or self.refusals >= MAX_REFUSED
+            or self.idle_refusals >= MAX_IDLE_REFUSED
+        )
+
     def check(self, run: Run) -> None:
         """Stop honestly when nothing more is to be expected.
 
         Raises:
             UnusableAnswer, TaskFailed
         """
-        if self.empty >= 2:
+        if self.empty >= MAX_EMPTY:
             raise UnusableAnswer("the model answered with nothing, twice in a row")
         if self.unusable >= MAX_UNUSABLE:
             raise UnusableAnswer(f"{self.unusable} answers in a row could not be used")
-        if self.refusals >= MAX_REFUSED or self.idle_refusals >= MAX_IDLE_REFUSED:
-            failing = [check for check in run.checks if not _passes(run, check)]
+        if self.is_over:
+            failing = [check for check in required(run) if not passes(run, check)]
             raise TaskFailed(f"required checks still fail: {', '.join(failing)}")
-
-
-def _passes(run: Run, check: str) -> bool:
-    report = run.state.checks.get(check)
-    return report is not None and report.passed and check not in run.state.stale

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentkit.checkpoints.folder import Bounds
 from agentkit.checkpoints.keeper import Checkpoints
-from agentkit.events import Event, Fact, LaneOpened, LimitNear, Message, PlanUpdated
+from agentkit.events import Event, Fact, LaneOpened, LaneRole, LimitNear, Message, PlanUpdated
 from agentkit.ground import Endpoints, Ground
 from agentkit.history import head_hash
-from agentkit.hooks import Approval, Hooks
+from agentkit.hooks import Approval, Call, Hooks, Refuse
+from agentkit.ladder import Ladder, Rung
 from agentkit.limits import Budget
 from agentkit.log import EventLog
 from agentkit.sandbox import Sandbox
 from agentkit.state import State
-from agentkit.tool import Tool
+from agentkit.tool import Claim, Tool
 
 if TYPE_CHECKING:
     from agentkit.forks import FanOut
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from agentkit.models.retry import RetryPolicy
 
 E = TypeVar("E", bound=Event)
+Guard = Callable[[Call, tuple[Claim, ...]], Refuse | None]
+"""Looks at a call and what it touches."""
 Briefing = Callable[[Sandbox], Awaitable[str]]
 """Tells the model at the start what its surroundings are."""
 
@@ -60,6 +63,15 @@ class Run:
     """Reads the structured result out of a plain answer; raises ``ToolError``."""
     steering: list[str] = field(default_factory=list[str])
     """Words of the user that wait for the next request."""
+    ladder: Ladder = field(default_factory=lambda: Ladder.preset("flash"))
+    planner: Rung | None = None
+    """Plans larger tasks before the work on them begins."""
+    attempts: int = 1
+    """Hand-offs that are made side by side, each in a fork of the sandbox."""
+    depth: int = 0
+    """0 for the session's own work; subagents and attempts do not climb and have none of theirs."""
+    guard: Guard | None = None
+    """Refuses calls that this lane may not make."""
     wants_room: bool = False
     """The last answer held a truncated call: the next request gets twice the limit."""
     notes: list[str] = field(default_factory=list[str])
@@ -68,6 +80,11 @@ class Run:
     @property
     def lane(self) -> Lane:
         return self.state.lane(self.lane_name)
+
+    @property
+    def role(self) -> LaneRole:
+        """What the present lane is for."""
+        return self.state.course.roles.get(self.lane_name, "main")
 
     @property
     def checkpoints(self) -> Checkpoints:

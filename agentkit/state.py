@@ -129,6 +129,7 @@ class State:
                 self.plan = event.steps
             case RungChanged(form="step-down"):
                 self.current = event.to_lane
+                self.stale.update(self.checks if event.numbers.get("files") else ())
             case CheckPassed() | CheckFailed():
                 self._checked(event)
             case Fact():

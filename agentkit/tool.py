@@ -151,7 +151,7 @@ class Tool:
         closed = normalise(parameters)
         claim = READS_ALL if read_only else WRITES_ALL
         return cls(
-            name, description, closed, run, _schema_check(closed), lambda _: (claim,), read_only
+            name, description, closed, run, schema_check(closed), lambda _: (claim,), read_only
         )
 
 
@@ -328,7 +328,9 @@ def _type_of(schema: Mapping[str, Any]) -> str:
     return str(schema.get("type", "any"))
 
 
-def _schema_check(schema: Mapping[str, Any]) -> Check:
+def schema_check(schema: Mapping[str, Any]) -> Check:
+    """A check of arguments against a JSON Schema, with words for the model."""
+
     def check(arguments: dict[str, Any]) -> dict[str, Any]:
         from jsonschema import Draft202012Validator
 

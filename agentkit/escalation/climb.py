@@ -1,4 +1,4 @@
-"""React to evidence: note, consult, retry, re-plan, hand off, move, and come back down.
+"""React to evidence: note, consult, retry, re-plan, hand off, move; then come back down.
 
 ``react`` is called after each turn. Without evidence it does nothing and asks nobody. The policy
 (``policy.decide``) chooses, with the numbers that ``situation`` gathers; this module carries the
@@ -12,13 +12,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from agentkit.errors import LimitReached, ModelError, SandboxError, TaskFailed, UnusableAnswer
-from agentkit.escalation import advice, attempts, packets, planning
+from agentkit.errors import AgentkitError, BalanceEmpty, LimitReached, TaskFailed
+from agentkit.escalation import packets
 from agentkit.escalation.evidence import Finding
 from agentkit.escalation.home import back_to_best, mark
 from agentkit.escalation.lanes import enter, new_name, open_fresh, open_moved
 from agentkit.escalation.policy import WEIGHTS, Decision, Policy, Situation, Thresholds, decide
-from agentkit.escalation.situation import closed, index_of, policy_of, situation
+from agentkit.escalation.policy import step_down as weigh_step_down
+from agentkit.escalation.situation import (
+    closed,
+    index_of,
+    lane_size,
+    policy_of,
+    situation,
+    targets,
+    work,
+)
 from agentkit.events import Evidence, Form, RungChanged, RungSkipped
 
 if TYPE_CHECKING:
@@ -30,7 +39,7 @@ async def react(run: Run, *, last_resort: bool = False) -> bool:
     """Log what newly speaks against the work, and do what the policy says.
 
     Args:
-        last_resort: the run would end now, so what is open and can be paid is tried.
+        last_resort: the run would end now, so whatever is open and can be paid is tried.
 
     Returns:
         Whether anything was done.
@@ -39,10 +48,31 @@ async def react(run: Run, *, last_resort: bool = False) -> bool:
         TaskFailed: nothing is left to try.
     """
     watch = run.state.course.watch(run.lane_name)
-    if not watch.fresh and not (last_resort and len(run.ladder.rungs) > 1):
+    climbs = run.depth == 0 and len(run.ladder.rungs) > 1
+    if not watch.fresh and not (last_resort and climbs):
         return False
-    report_skipped(run)
-    for finding in watch.fresh:
+    log_findings(run)
+    if run.depth:
+        return False
+    if climbs:
+        _log_skipped(run)
+    policy = _urgent(policy_of(run)) if last_resort else policy_of(run)
+    seen = situation(run, watch.open)
+    decision = decide(seen, policy)
+    if decision.action == "stop" and climbs:
+        raise TaskFailed(
+            f"the work does not succeed ({decision.reason})",
+            hint="`agentkit sessions show` tells what was tried and what it cost",
+        )
+    if decision.action in ("none", "stop"):
+        return False
+    await _carry_out(run, decision, seen, list(watch.open))
+    return True
+
+
+def log_findings(run: Run) -> None:
+    """An ``evidence`` event for each finding that has none yet."""
+    for finding in run.state.course.watch(run.lane_name).fresh:
         run.append(
             Evidence(
                 kind=finding.kind,
@@ -52,18 +82,6 @@ async def react(run: Run, *, last_resort: bool = False) -> bool:
                 key=finding.key,
             )
         )
-    findings = list(watch.open)
-    seen = situation(run, findings)
-    decision = decide(seen, _urgent(policy_of(run)) if last_resort else policy_of(run))
-    if decision.action == "stop" and len(run.ladder.rungs) > 1:
-        raise TaskFailed(
-            f"the work does not succeed, and {decision.reason}",
-            hint="What was tried and what it cost is in the session: agentkit sessions show",
-        )
-    if decision.action in ("none", "stop"):
-        return False
-    await _carry_out(run, decision, seen, findings)
-    return True
 
 
 def _urgent(policy: Policy) -> Policy:
@@ -76,17 +94,21 @@ def _urgent(policy: Policy) -> Policy:
 async def _carry_out(
     run: Run, decision: Decision, seen: Situation, findings: Sequence[Finding]
 ) -> None:
+    # Those two make requests of their own, so they stand above this module.
+    from agentkit.escalation.advice import consult
+    from agentkit.escalation.planning import replan
+
     rung = run.ladder.rungs[decision.rung]
-    change = _change(run, decision, seen, findings)
+    change = change_of(run, decision, seen, findings)
     match decision.action:
         case "note":
             run.append(change)
             run.notes.append(packets.note(findings))
         case "consult":
-            await advice.consult(run, rung, change, findings)
+            await consult(run, rung, change, findings)
         case "re-plan":
             run.append(change)
-            await planning.replan(run, rung, findings)
+            await replan(run, rung, findings)
         case "move":
             name = new_name(run, "move")
             run.append(replace(change, to_lane=name))
@@ -101,6 +123,8 @@ async def _take_over(
     run: Run, rung: Rung, change: RungChanged, decision: Decision, findings: Sequence[Finding]
 ) -> None:
     """A hand-off, or a retry on the same rung: a fresh lane with a packet."""
+    from agentkit.escalation import attempts
+
     returns = decision.action == "hand-off"
     failed = await back_to_best(run) if decision.rollback else None
     words = await packets.for_hand_off(
@@ -116,11 +140,12 @@ async def _take_over(
     enter(run, name)
 
 
-def _change(
+def change_of(
     run: Run, decision: Decision, seen: Situation, findings: Sequence[Finding]
 ) -> RungChanged:
+    """The event that tells of a reaction, with what it was decided from."""
     chosen = decision.chosen
-    target = seen.targets[decision.rung]
+    price = seen.targets[decision.rung].price
     numbers: dict[str, Any] = {
         "turn": seen.turn,
         "rung": decision.rung,
@@ -131,7 +156,7 @@ def _change(
         "cached_tokens": seen.lane.cached,
         "expected_turns": seen.work.turns,
         "left_usd": None if seen.left_usd is None else round(seen.left_usd, 6),
-        "peak": bool(target.price and target.price.peak),
+        "peak": price is not None and price.peak,
     }
     return RungChanged(
         from_rung=run.lane.rung.name,
@@ -145,8 +170,8 @@ def _change(
     )
 
 
-def report_skipped(run: Run) -> None:
-    """Log each rung that turned out to be served by the same model as this one."""
+def _log_skipped(run: Run) -> None:
+    """Report each rung above that turned out to be served by the same model as this one."""
     here = index_of(run.ladder, run.lane.rung)
     for rung in run.ladder.rungs[here + 1 :]:
         reason = closed(run, rung, here)
@@ -155,72 +180,91 @@ def report_skipped(run: Run) -> None:
             run.append(RungSkipped(rung=rung.name, reason=reason, served_model=served))
 
 
-async def come_down(run: Run, words: str, *, achieved: bool = True, why: str = "") -> bool:
-    """Bring the outcome of a hand-off to the lane that it left; False on any other lane."""
-    opened = run.state.opened[run.lane_name]
-    if opened.role != "hand-off":
+async def came_down(run: Run, words: str, achieved: bool) -> bool:
+    """Bring the end of a hand-off to the lane that it left; False on any other lane.
+
+    A strong model that gives up is an answer, too: where nothing above it is left to try, its
+    word ends the run.
+    """
+    if run.role != "hand-off" or run.lane_name in run.state.course.settled:
         return False
-    cheap = run.on(opened.parent)
-    change = next((x for x in reversed(run.state.course.reactions) if x.form == "hand-off"), None)
-    start = str(change.numbers.get("start", "")) if change else ""
-    name = run.lane.rung.name
-    text = await packets.report(run, name, words or "(it says nothing)", start)
-    spent = sum(
-        account.usd
-        for lane, account in run.state.course.accounts.items()
-        if lane == run.lane_name or lane == (change.to_lane if change else "")
-    )
-    run.append(
-        RungChanged(
-            from_rung=name,
-            to_rung=cheap.lane.rung.name,
-            form="step-down",
-            reason=why or "its checks pass" if achieved else why or "it gave up",
-            to_lane=opened.parent,
-            numbers={"turn": run.state.course.turn, "usd": round(spent, 6)},
-        )
-    )
-    enter(run, opened.parent)
-    run.note(text)
+    if not achieved:
+        return await react(run, last_resort=True)
+    stays = _stays(run)
+    if stays:
+        run.append(_step_down(run, run.lane_name, stays, won=True))
+        run.note("[This step is done. Go on with the rest of the task here; end when it is done.]")
+        return True
+    await _go_back(run, words, "its step is done and its checks pass", won=True)
     return True
 
 
-async def fall_back(run: Run, error: ModelError | LimitReached | UnusableAnswer) -> bool:
+def _stays(run: Run) -> str:
+    """Why the rest of the task is cheaper on this lane than on the one it left; "" if it is not."""
+    parent = run.state.opened[run.lane_name].parent
+    below = index_of(run.ladder, run.state.lanes[parent].rung)
+    above = index_of(run.ladder, run.lane.rung)
+    cheap, strong = lane_size(run, parent), lane_size(run, run.lane_name)
+    places = targets(run, below, cheap)
+    weighed = weigh_step_down(
+        cheap,
+        places[below],
+        strong,
+        places[above],
+        work(run, parent, cheap),
+        policy_of(run).sizes,
+    )
+    if weighed.back:
+        return ""
+    return f"going back would cost ${weighed.back_usd:.4f}, staying ${weighed.stay_usd:.4f}"
+
+
+async def _go_back(run: Run, words: str, reason: str, *, won: bool) -> None:
+    """Append the report to the lane that the work came from, and go on there, warm."""
+    parent = run.state.opened[run.lane_name].parent
+    started = next(x for x in reversed(run.state.course.reactions) if x.form == "hand-off")
+    start = str(started.numbers.get("start", ""))
+    report = await packets.report(run, run.lane.rung.name, words or "(it says nothing)", start)
+    run.append(_step_down(run, parent, reason, won=won))
+    enter(run, parent)
+    run.note(report)
+
+
+def _step_down(run: Run, to_lane: str, reason: str, *, won: bool) -> RungChanged:
+    spent = run.state.course.accounts[run.lane_name].usd
+    return RungChanged(
+        from_rung=run.lane.rung.name,
+        to_rung=run.state.lanes[to_lane].rung.name,
+        form="step-down",
+        reason=reason,
+        to_lane=to_lane,
+        numbers={"turn": run.state.course.turn, "usd": round(spent, 6), "won": won},
+    )
+
+
+async def fell_back(run: Run, error: AgentkitError) -> bool:
     """A rung above cannot be asked: go on below with what there is. False where none is below.
 
     Money that runs out in mid hand-off may still pay for the cheap lane; a provider that refuses
     the strong model at its first request must not end work that the cheap one can go on with.
     """
     opened = run.state.opened[run.lane_name]
-    answered = run.state.course.accounts[run.lane_name].turns
-    if isinstance(error, LimitReached):
-        if error.limit != "money":
-            return False
-    elif answered:
+    money = isinstance(error, LimitReached) and error.limit == "money"
+    refused = not isinstance(error, LimitReached | BalanceEmpty)
+    first = run.state.course.accounts[run.lane_name].turns == 0
+    below = run.state.opened.get(opened.parent)
+    if run.depth or below is None or below.role not in ("main", "hand-off"):
         return False
-    if opened.role == "hand-off":
-        if not isinstance(error, LimitReached):
-            run.append(RungSkipped(rung=run.lane.rung.name, reason=str(error)))
-        words = packets.last_words(await run.log.events(), run.lane_name)
-        return await come_down(run, words, achieved=False, why=str(error))
-    if opened.parent and run.state.opened[opened.parent].role in ("main", "hand-off"):
-        if isinstance(error, LimitReached) and answered:
-            return False
+    if opened.rung == below.rung or not (money or (refused and first)):
+        return False
+    if refused:
         run.append(RungSkipped(rung=run.lane.rung.name, reason=str(error)))
-        back = run.state.opened[opened.parent]
-        run.append(
-            RungChanged(
-                from_rung=run.lane.rung.name,
-                to_rung=run.on(back.lane).lane.rung.name,
-                form="step-down",
-                reason=str(error),
-                to_lane=back.lane,
-                numbers={"turn": run.state.course.turn, "usd": 0.0},
-            )
-        )
-        enter(run, back.lane)
-        return True
-    return False
-
-
-__all__ = ["SandboxError", "come_down", "fall_back", "react", "report_skipped"]
+    if run.role == "hand-off":
+        words = packets.last_words(await run.log.events(), run.lane_name)
+        await _go_back(run, words, str(error), won=False)
+    elif first:
+        run.append(_step_down(run, opened.parent, str(error), won=False))
+        enter(run, opened.parent)
+    else:
+        return False
+    return True

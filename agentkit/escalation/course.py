@@ -50,6 +50,8 @@ class Course:
     """What was done about evidence in this task, in its order."""
     skipped: dict[str, str] = field(default_factory=dict[str, str])
     """Rungs that are passed over, and why."""
+    settled: set[str] = field(default_factory=set[str])
+    """Lanes from which work does not go back any more."""
     passes: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     """Per checkpoint on which checks ran: those that passed."""
 
@@ -69,7 +71,7 @@ class Course:
             case ModelFailed() | ModelAdvised():
                 self._spent(event)
             case RungChanged(form="step-down"):
-                self.watches[event.to_lane].restart()
+                self._came_down(event)
             case RungChanged():
                 self.reactions.append(event)
             case RungSkipped():
@@ -113,6 +115,12 @@ class Course:
             for lane, watch in self.watches.items():
                 if lane != event.lane:
                     watch.take(event, self.turn)
+
+    def _came_down(self, event: RungChanged) -> None:
+        if event.to_lane == event.lane:
+            self.settled.add(event.lane)
+        if event.numbers.get("won", True):
+            self.watches[event.to_lane].restart()
 
     def _new_task(self) -> None:
         """A new message of the user: what went wrong with the last one is over."""

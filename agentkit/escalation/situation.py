@@ -70,7 +70,12 @@ def work(run: Run, lane: str, size: LaneSize) -> Work:
 def targets(run: Run, here: int, size: LaneSize) -> tuple[Target, ...]:
     """All rungs as places to go, at this hour's prices."""
     now = datetime.now(UTC)
-    entered = {lane.rung.name for lane in run.state.lanes.values() if lane.head_size}
+    roles = run.state.course.roles
+    entered = {
+        lane.rung.name
+        for name, lane in run.state.lanes.items()
+        if roles[name] in ("main", "hand-off", "attempt")  # they share their head
+    }
     return tuple(
         Target.of(
             rung,

@@ -61,6 +61,12 @@ class Agent:
     """Commands that must exit 0 in the sandbox before any run may finish."""
     output_type: Any = None
     """A pydantic model, or any type pydantic knows: ``Result.data`` is a validated instance."""
+    planner: Rung | None = None
+    """Plans larger tasks before the work on them begins; None plans nothing beforehand."""
+    attempts: int = 1
+    """Hand-offs that are made side by side, each in a fork of the sandbox; checks pick one."""
+    off_peak_wait: float = 0.0
+    """Seconds that a run may wait for off-peak prices before it begins."""
     hooks: Hooks = field(default_factory=Hooks)
     approval: Approval = "auto"
     briefing: Briefing | None = None
@@ -129,9 +135,10 @@ class Agent:
         return facts.dialect if facts.known else rung.speaks
 
     def _facts(self) -> Catalogue:
-        from agentkit.models.catalogue import shipped
+        from agentkit.models.catalogue import Catalogue, shipped
 
-        return self.catalogue or shipped()
+        own = self.ladder.models
+        return self.catalogue or (Catalogue.load(own) if own else shipped())
 
     @property
     def rung(self) -> Rung:
@@ -172,8 +179,11 @@ class Agent:
 
     def bring_up(self, log: EventLog, state: State) -> Run:
         """Join the definition with a log and the state that it adds up to."""
+        from agentkit.escalation.settings import require_sound
         from agentkit.models.retry import RetryPolicy
 
+        own = bool(self.base_url or os.environ.get(URL_VARIABLE))
+        require_sound(self.ladder, self._facts(), own_endpoint=own, connect=self._connect)
         run = Run(
             log=log,
             state=state,
@@ -185,6 +195,9 @@ class Agent:
             catalogue=self._facts(),
             retry=self.retry or RetryPolicy(),
             ground=Ground(self.sandbox, self.progress),
+            ladder=self.ladder,
+            planner=self.planner,
+            attempts=self.attempts,
             bounds=self.checkpoints,
             parse_output=self._structured.parse if self._structured else None,
             lane_name=state.current,

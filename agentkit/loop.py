@@ -1,8 +1,8 @@
 """The loop: ask, run the calls, look whether the work is done, react to evidence, again.
 
-It reads top to bottom. It ends in one of three ways: an ``Outcome`` (the model finished and every required check
-passes, or it said honestly that it could not), an error of the tree in ``errors``, or a
-cancellation. The history is valid at each of them.
+It reads top to bottom. It ends in one of three ways: an ``Outcome`` (the model finished and every
+required check passes, or it said honestly that it could not), an error of the tree in ``errors``,
+or a cancellation. The history is valid at each of them.
 """
 
 from __future__ import annotations

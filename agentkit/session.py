@@ -18,7 +18,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from agentkit.branches import Branch, Undone, fork, undo_point, workspace_at
-from agentkit.checks import reports
+from agentkit.checks import reports, required
 from agentkit.errors import (
     AgentkitError,
     LimitReached,
@@ -27,6 +27,9 @@ from agentkit.errors import (
     TaskFailed,
     UsageError,
 )
+from agentkit.escalation.home import bring_home
+from agentkit.escalation.off_peak import wait_for_off_peak
+from agentkit.escalation.planning import plan_first
 from agentkit.events import (
     CheckReport,
     Event,
@@ -222,11 +225,11 @@ class Session:
                 session can be resumed.
         """
         run = self._run
-        required = self._accept(message, checks)
+        wanted = self._accept(message, checks)
         with anyio.CancelScope() as scope:
             self._scope = scope
             try:
-                await self._work(run, message, required)
+                await self._work(run, message, wanted)
             finally:
                 self._scope = None
         return self._result()
@@ -380,10 +383,10 @@ class Session:
             raise UsageError("the session is at work already", hint="Steer it, or wait for its end")
         if not message.strip() and not self._run.state.lanes:
             raise UsageError("the task is empty", hint="Say what is to be done")
-        required = tuple(dict.fromkeys([*self._agent.checks, *checks]))
-        if required and not self._run.ground.exists:
+        wanted = tuple(dict.fromkeys([*self._agent.checks, *checks]))
+        if wanted and not self._run.ground.exists:
             raise UsageError("checks need a sandbox to run in", hint="Give the agent a sandbox")
-        return required
+        return wanted
 
     async def _work(self, run: Run, message: str, checks: tuple[str, ...]) -> None:
         """One run: open it in the log, loop, and log how it ended, whatever happens."""
@@ -391,8 +394,9 @@ class Session:
         outcome = Outcome("", achieved=False)
         status: Status = "cancelled"
         error: BaseException | None = None
-        run.budget.start()
         try:
+            await wait_for_off_peak(run, self._agent.off_peak_wait)
+            run.budget.start()
             await self._open(run, message)
             outcome = await work(run)
             status = "finished" if outcome.achieved else "failed"
@@ -427,10 +431,13 @@ class Session:
         if briefing is not None and run.ground.exists and "briefed" not in run.state.facts:
             run.note(await briefing(await run.sandbox()))
             run.record("briefed", {})
+        await plan_first(run, message)
 
     async def _close(
         self, run: Run, status: Status, outcome: Outcome, error: BaseException | None
     ) -> None:
+        if status in ("failed", "limit"):
+            await bring_home(run)
         state = run.state
         seconds = run.budget.stop()
         self._data = self._agent.result_of(outcome.data)
@@ -441,7 +448,7 @@ class Session:
                 output=outcome.output or (str(error) if error is not None else ""),
                 error=type(error).__name__ if error is not None else "",
                 data=outcome.data,
-                checks=reports(run, run.checks),
+                checks=reports(run, required(run)),
                 turns=state.turns,
                 usage=state.usage,
                 cost_usd=state.cost_usd,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentkit import Agent, Result, SandboxError, ToolContext, tool
+from agentkit import Agent, Ladder, Result, Rung, SandboxError, ToolContext, tool
+from agentkit.escalation import Policy
 from agentkit.events import CheckFailed, CheckPassed, ToolFinished
 from agentkit.log import read
 from agentkit.sandboxes import Docker, Local
@@ -74,7 +75,9 @@ async def test_a_plain_answer_is_held_to_the_same_checks(tmp_path: Path) -> None
 
 async def test_the_model_s_word_is_never_enough(tmp_path: Path) -> None:
     with FakeDeepSeek(lambda _request: FINISH) as server:
-        result = await agent_in(tmp_path, server).run("Touch ok.", checks=["test -e ok", "true"])
+        alone = Ladder("alone", (Rung("deepseek-flash"),), Policy(forms=frozenset()))
+        agent = agent_in(tmp_path, server, ladder=alone)
+        result = await agent.run("Touch ok.", checks=["test -e ok", "true"])
     assert (result.status, result.exit_code) == ("failed", 1)
     assert "test -e ok" in result.output
     assert [report.passed for report in result.checks] == [False, True]

@@ -55,6 +55,7 @@ SPECIAL: dict[type[Event], dict[str, Any]] = {
         "evidence": (9,),
     },
     events.RungSkipped: {"rung": "b", "reason": "r"},
+    events.Waited: {"reason": "r", "seconds": 3.5},
     events.Checkpoint: {"id": "c1", "tree": "e3b0c4"},
     events.Restored: {"checkpoint": "c1", "paths": ("a.py",)},
 }
@@ -64,32 +65,6 @@ def example(cls: type[Event]) -> Event:
     """An event of this kind with something in each field that an example is known for."""
     known = {each.name: EXAMPLES[each.name] for each in fields(cls) if each.name in EXAMPLES}
     return cls(**known | SPECIAL.get(cls, {}))
-    given_fields = {each.name: EXAMPLES[each.name] for each in fields(cls) if each.name in EXAMPLES}
-    if cls is events.SessionFinished:
-        given_fields |= {"status": "finished", "data": None}
-        given_fields["checks"] = (CheckReport(command="true", passed=True, exit_code=0),)
-    if cls is events.Folded:
-        given_fields |= {"to": "main-2", "summary": "s", "events": 7}
-    if cls is events.SessionForked:
-        given_fields |= {"parent": "other", "at": 9, "turn": 2}
-    if cls is events.ModelChanged:
-        given_fields |= {"served_before": "a", "served_now": "b"}
-    if cls is events.PrefixBroken:
-        given_fields |= {"region": "tools", "cause": "forced", "tokens": 9, "price_usd": 0.1}
-    if cls is events.ModelFailed:
-        given_fields["status"] = 503
-    if cls is events.LimitNear:
-        given_fields["allowed"] = 1.0
-    if cls is events.RunStarted:
-        given_fields["checks"] = ("true",)
-    if cls is events.Evidence:
-        given_fields |= {"kind": "check-failed", "weight": 1.0, "sources": (3, 7)}
-    if cls is events.RungChanged:
-        given_fields |= {"from_rung": "a", "to_rung": "b", "form": "consult", "reason": "r"}
-        given_fields |= {"prices": {"move": 0.1}, "evidence": (9,)}
-    if cls is events.RungSkipped:
-        given_fields |= {"rung": "b", "reason": "r"}
-    return cls(**given_fields)
 
 
 @pytest.mark.parametrize("cls", events.ALL, ids=lambda cls: cls.type)

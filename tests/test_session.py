@@ -197,7 +197,7 @@ async def test_empty_answers_are_nudged_once_and_then_a_failure() -> None:
     with FakeDeepSeek([Reply(content=""), says("Here.")]) as server:
         assert (await make(server).run("Go.")).output == "Here."
     with FakeDeepSeek(lambda _request: Reply(content="  ")) as server:
-        result = await make(server).run("Go.")
+        result = await make(server, ladder=Ladder.single("deepseek-flash")).run("Go.")
     assert (result.status, result.exit_code, len(server.requests)) == ("failed", 1, 2)
 
 
@@ -210,7 +210,8 @@ async def test_a_model_that_never_stops_meets_the_turn_limit() -> None:
 
 async def test_money_stops_before_it_is_spent() -> None:
     with FakeDeepSeek(lambda _request: asks(Asks("add", {"a": 1, "b": 1}))) as server:
-        result = await make(server, limits=Limits(cost_usd=0.002)).run("Go.")
+        one = Ladder.single("deepseek-flash")
+        result = await make(server, limits=Limits(cost_usd=0.002), ladder=one).run("Go.")
     assert (result.status, result.exit_code) == ("limit", 3)
     assert 0 < result.cost_usd <= 0.002
     asked = [json.loads(request)["max_tokens"] for request in bodies(server)]

@@ -37,10 +37,13 @@ so and why."""
 async def consult(
     run: Run, rung: Rung, change: RungChanged, findings: Sequence[Finding], question: str = ""
 ) -> str:
-    """Ask, and append the answer where the work goes on; for a question of the model's own, only
-    return it: it is the result of that call.
+    """Ask, and append the answer where the work goes on.
 
-    A rung that cannot be asked is passed over from then on; "" is returned.
+    Args:
+        question: the model's own; the answer is then only returned, for the result of its call.
+
+    Returns:
+        The advice; "" where the rung could not be asked, which is passed over from then on.
     """
     lane = f"consult-{change.numbers.get('rung', 0)}"
     short = replace(rung, max_tokens=min(rung.max_tokens, MAX_TOKENS))

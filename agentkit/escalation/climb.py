@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from agentkit.checks import passes, required
 from agentkit.errors import AgentkitError, BalanceEmpty, LimitReached, TaskFailed
 from agentkit.escalation import packets
 from agentkit.escalation.evidence import Finding
@@ -49,10 +50,10 @@ async def react(run: Run, *, last_resort: bool = False) -> bool:
     """
     watch = run.state.course.watch(run.lane_name)
     climbs = run.depth == 0 and len(run.ladder.rungs) > 1
-    if not watch.fresh and not (last_resort and climbs):
+    if not watch.fresh and not last_resort:
         return False
     log_findings(run)
-    if run.depth:
+    if run.depth or (last_resort and not climbs):
         return False
     if climbs:
         _log_skipped(run)
@@ -60,9 +61,12 @@ async def react(run: Run, *, last_resort: bool = False) -> bool:
     seen = situation(run, watch.open)
     decision = decide(seen, policy)
     if decision.action == "stop" and climbs:
+        failing = [check for check in required(run) if not passes(run, check)]
+        what = f"required checks still fail: {', '.join(failing)}" if failing else "it got stuck"
         raise TaskFailed(
-            f"the work does not succeed ({decision.reason})",
-            hint="`agentkit sessions show` tells what was tried and what it cost",
+            what,
+            tried=decision.reason,
+            hint="`agentkit sessions show` tells each step and what it cost",
         )
     if decision.action in ("none", "stop"):
         return False

@@ -12,6 +12,7 @@ from agentkit.escalation.evidence import Watch
 from agentkit.events import (
     CheckFailed,
     CheckPassed,
+    Checkpoint,
     Event,
     LaneOpened,
     LaneRole,
@@ -53,13 +54,17 @@ class Course:
     settled: set[str] = field(default_factory=set[str])
     """Lanes from which work does not go back any more."""
     passes: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
-    """Per checkpoint on which checks ran: those that passed."""
+    """Per state of the workspace (its tree) on which checks ran: those that passed."""
+    _trees: dict[str, str] = field(default_factory=dict[str, str])
+    """Of each checkpoint."""
 
     def take(self, event: Event) -> None:
         """Take in one event of any lane."""
         if isinstance(event, LaneOpened):
             self._open(event)
             return
+        if isinstance(event, Checkpoint):
+            self._trees[event.id] = event.tree
         watch = self.watches.get(event.lane)
         if watch is None:
             return
@@ -90,10 +95,11 @@ class Course:
     def best(self) -> tuple[str, int]:
         """The checkpoint on which most checks passed, the last of several, and how many."""
         found, most = "", 0
-        for checkpoint, passed in self.passes.items():
+        for tree, passed in self.passes.items():
             if passed and len(passed) >= most:
-                found, most = checkpoint, len(passed)
-        return found, most
+                found, most = tree, len(passed)
+        ids = {tree: name for name, tree in self._trees.items()}
+        return ids.get(found, ""), most
 
     def _open(self, event: LaneOpened) -> None:
         self.watches[event.lane] = Watch()
@@ -108,9 +114,10 @@ class Course:
 
     def _checked(self, event: CheckPassed | CheckFailed) -> None:
         passed = isinstance(event, CheckPassed)
-        if event.on:
-            on = self.passes.pop(event.on, set[str]())  # the last one is the newest
-            self.passes[event.on] = on | {event.command} if passed else on - {event.command}
+        tree = self._trees.get(event.on)
+        if tree:
+            on = self.passes.pop(tree, set[str]())  # put last: it is the newest
+            self.passes[tree] = on | {event.command} if passed else on - {event.command}
         if passed:  # whoever made it pass: it speaks against nobody any more
             for lane, watch in self.watches.items():
                 if lane != event.lane:

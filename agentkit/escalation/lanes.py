@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def new_name(run: Run, stem: str) -> str:
-    """A lane's name that is not used yet: ``hand-off-1``, ``hand-off-2``, …"""
+    """A lane's name that is not used yet, for instance ``hand-off-2``."""
     number = sum(name.rpartition("-")[0] == stem for name in run.state.lanes) + 1
     return f"{stem}-{number}"
 

@@ -169,9 +169,9 @@ async def _was_read(planner: Run) -> str:
 
 
 def _handed_over(plan: Plan, rung: Rung, read: str) -> str:
+    words = "It is set as your plan; keep its statuses true, and change it if it turns out wrong."
     parts = [
-        f"[A plan by {rung.name}. It is set as your plan; keep its statuses true, and change it"
-        + " if it turns out wrong.]",
+        f"[A plan by {rung.name}. {words}]",
         packets.plan([dict(step) for step in plan.steps]),
         packets.section("verified", "\n".join(f"- {each}" for each in plan.facts)),
         packets.section("unverified", "\n".join(f"- {each}" for each in plan.candidates)),

@@ -23,11 +23,10 @@ def policy_of(run: Run) -> Policy:
 
 def index_of(ladder: Ladder, rung: Rung) -> int:
     """The place of a rung in the ladder; after a resume with another ladder, the nearest."""
-    for same in (lambda each: each == rung, lambda each: each.name == rung.name):
-        for number, each in enumerate(ladder.rungs):
-            if same(each):
-                return number
-    return 0
+    if rung in ladder.rungs:
+        return ladder.rungs.index(rung)
+    names = [each.name for each in ladder.rungs]
+    return names.index(rung.name) if rung.name in names else 0
 
 
 def situation(run: Run, findings: Sequence[Finding]) -> Situation:

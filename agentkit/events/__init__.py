@@ -30,6 +30,7 @@ from agentkit.events.session import (
     SessionStarted,
     Status,
     Steered,
+    Waited,
 )
 from agentkit.events.tools import (
     ApprovalAnswered,
@@ -93,6 +94,7 @@ __all__ = [
     "ToolOutput",
     "ToolStarted",
     "ToolStatus",
+    "Waited",
     "from_dict",
     "json_schema",
     "now",

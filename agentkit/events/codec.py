@@ -28,6 +28,7 @@ from agentkit.events.session import (
     SessionForked,
     SessionStarted,
     Steered,
+    Waited,
 )
 from agentkit.events.tools import (
     ApprovalAnswered,
@@ -75,6 +76,7 @@ ALL: tuple[type[Event], ...] = (
     ApprovalAsked,
     ApprovalAnswered,
     LimitNear,
+    Waited,
     Fact,
     SandboxOpened,
     Checkpoint,

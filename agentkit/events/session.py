@@ -88,6 +88,15 @@ class LimitNear(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waited(Event):
+    """A run waits before it begins."""
+
+    type: ClassVar[str] = "waited"
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fact(Event):
     """Something a tool must remember across a resume, for instance a file it has shown."""
 

@@ -1,11 +1,12 @@
 """What a turn costs as the history grows: agentkit beside a bare loop on the openai package.
 
-    python -m benchmarks.history [TURNS] [BYTES]
+    python -m benchmarks.history [SHAPE …]        (all of them without an argument)
 
-One job for both: a tool is called TURNS times and gives BYTES of text each time; a fake provider
-in a process of its own answers. Each contender runs in a process of its own; the figures are the
-CPU time of that process per turn, so the provider's own work is not in them. Quote the ratio: the
-machine's speed is in both.
+One scripted job for all: a tool is called again and again and gives so many bytes of text each
+time; a fake provider in a process of its own answers. Each contender runs in a process of its own
+after a session of two turns to warm up; the figures are that process's CPU time per turn, so the
+provider's work is not in them. Quote the ratios: the machine's speed is in both. Peers that are
+installed in the environment run too (``benchmarks/history_peers.py``).
 """
 
 from __future__ import annotations
@@ -16,31 +17,68 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
 
 from agentkit import Agent, Limits, tool
-from agentkit.stores import Store
 from agentkit.stores.memory import MemoryStore
 from agentkit.stores.sqlite import SQLiteStore
+from benchmarks.history_peers import PEERS
 
-TASK = "Call the tool until you are told that it is enough."
 MODEL = "deepseek-flash"
+DELTA = 24
+"""Characters of one delta of the fake provider."""
 
 
-def provider(turns: int) -> None:
-    """Serve the scripted model until standard input closes."""
+@dataclass(frozen=True)
+class Shape:
+    """One job."""
+
+    name: str
+    words: str
+    turns: int
+    size: int
+    """Bytes of each result."""
+    deltas: int = 0
+    """Pieces of each answer, which is then streamed."""
+    sessions: int = 1
+    target: str = ""
+    """What issue 4 of this project asked for, of the session with the durable log."""
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("10", "10 turns of 200 B", 10, 200, target="mean ≤ 2 ms"),
+        Shape("100", "100 turns of 200 B", 100, 200, target="mean ≤ 2 ms"),
+        Shape("500", "500 turns of 200 B", 500, 200, target="mean ≤ 3 ms, last ≤ 1.5 × first"),
+        Shape("1M", "200 turns of 20 kB, 1M tokens", 200, 20_000,
+              target="last ≤ 9 ms, peak ≤ 110 MB"),
+        Shape("stream", "20 streamed answers of 330 deltas", 20, 200, 330, target="mean ≤ 5 ms"),
+        Shape("1000", "1,000 sessions of 10 turns", 10, 200, sessions=1000,
+              target="≥ 600 turns per CPU second, ≤ 120 KB a session"),
+    )
+}  # fmt: skip
+
+
+def provider() -> None:
+    """Serve the scripted model until standard input closes; the task says how many turns."""
     from agentkit.testing import Call, FakeDeepSeek, Reply
 
     def answer(request: dict[str, Any]) -> Reply:
-        done = sum(message["role"] == "assistant" for message in request["messages"])
+        messages = request["messages"]
+        task = next(each["content"] for each in messages if each["role"] == "user")
+        turns, deltas = (int(word) for word in task.split()[1:3])
+        done = sum(message["role"] == "assistant" for message in messages)
         if done >= turns:
             return Reply(content="enough")
-        return Reply(reasoning="again", calls=[Call("get", {"number": done})])
+        thought = "again " * 3 if not deltas else "x" * (DELTA * deltas)
+        return Reply(reasoning=thought, calls=[Call("get", {"number": done})])
 
-    with FakeDeepSeek(answer) as server:
+    with FakeDeepSeek(answer, keep=False) as server:
         print(server.base_url, flush=True)
         sys.stdin.read()
 
@@ -56,43 +94,54 @@ class Clock:
         self.marks.append(time.process_time())
 
     def report(self) -> dict[str, float]:
-        """Milliseconds a turn, and the peak of memory."""
+        """Milliseconds a turn."""
         spans = [after - before for before, after in zip(self.marks, self.marks[1:], strict=False)]
         tenth = max(1, len(spans) // 10)
         return {
             "mean": 1000 * sum(spans) / len(spans),
             "first": 1000 * sum(spans[:tenth]) / tenth,
             "last": 1000 * sum(spans[-tenth:]) / tenth,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
 
 
-def run_agentkit(url: str, size: int, store: Store) -> dict[str, float]:
-    """The job through agentkit."""
-    clock = Clock()
-
-    @tool(read_only=True)
-    async def get(number: int) -> str:  # pyright: ignore[reportUnusedFunction]
-        """Get a text."""
-        clock.tick()
-        return "x" * size
-
-    agent = Agent(
-        "bench",
-        tools=[get],
-        base_url=url,
-        api_key="none",
-        store=store,
-        limits=Limits(cost_usd=None, turns=None),
-    )
-    result = agent.run_sync(TASK)
-    assert result.ok, result.output
-    return clock.report()
+Job = Callable[[str, bool, Callable[[int], str]], Awaitable[None]]
+"""Runs one session: the task, whether it is streamed, and what its tool does."""
 
 
-def run_sdk(url: str, size: int) -> dict[str, float]:
-    """The loop that everybody writes first."""
-    clock = Clock()
+def agentkit_job(url: str, store: Any) -> Job:
+    """Sessions of agentkit."""
+
+    async def job(task: str, stream: bool, get_text: Callable[[int], str]) -> None:
+        @tool(read_only=True)
+        async def get(number: int) -> str:
+            """Get a text."""
+            return get_text(number)
+
+        agent = Agent(
+            "bench",
+            tools=[get],
+            base_url=url,
+            api_key="none",
+            store=store,
+            limits=Limits(cost_usd=None, turns=None),
+        )
+        async with agent.session() as session:
+            if stream:
+                async for _ in session.stream(task):
+                    pass
+                result = session.result
+            else:
+                result = await session.run(task)
+        assert result.ok, result.output
+
+    return job
+
+
+def sdk_job(url: str) -> Job:
+    """The loop that everybody writes first; all sessions share a client, as one should."""
+    from openai import AsyncOpenAI
+
+    client = AsyncOpenAI(base_url=url, api_key="none")
     entry: Any = {
         "type": "function",
         "function": {
@@ -102,86 +151,143 @@ def run_sdk(url: str, size: int) -> dict[str, float]:
         },
     }
 
-    async def loop() -> None:
-        from openai import AsyncOpenAI
-
-        client = AsyncOpenAI(base_url=url, api_key="none")
-        messages: list[Any] = [{"role": "user", "content": TASK}]
+    async def job(task: str, stream: bool, get_text: Callable[[int], str]) -> None:
+        messages: list[Any] = [{"role": "user", "content": task}]
         while True:
-            response = await client.chat.completions.create(
-                model=MODEL, messages=messages, tools=[entry], max_tokens=1000
-            )
-            message: Any = response.choices[0].message
-            messages.append(message.model_dump(exclude_none=True))
-            if not message.tool_calls:
+            ask = {"model": MODEL, "messages": messages, "tools": [entry], "max_tokens": 1000}
+            message = await (_streamed if stream else _whole)(client, ask)
+            messages.append(message)
+            if not message.get("tool_calls"):
                 return
-            for call in message.tool_calls:
-                clock.tick()
-                messages.append({"role": "tool", "tool_call_id": call.id, "content": "x" * size})
+            for call in message["tool_calls"]:
+                number = json.loads(call["function"]["arguments"])["number"]
+                text = get_text(number)
+                messages.append({"role": "tool", "tool_call_id": call["id"], "content": text})
 
-    anyio.run(loop)
-    return clock.report()
+    return job
 
 
-def contender(name: str, url: str, size: int) -> dict[str, float]:
+async def _whole(client: Any, ask: dict[str, Any]) -> dict[str, Any]:
+    response = await client.chat.completions.create(**ask)
+    return response.choices[0].message.model_dump(exclude_none=True)
+
+
+async def _streamed(client: Any, ask: dict[str, Any]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": "", "reasoning_content": ""}
+    calls: list[dict[str, Any]] = []
+    async for chunk in await client.chat.completions.create(**ask, stream=True):
+        for choice in chunk.choices:
+            delta = choice.delta
+            message["content"] += delta.content or ""
+            message["reasoning_content"] += getattr(delta, "reasoning_content", None) or ""
+            for piece in delta.tool_calls or ():
+                if piece.index >= len(calls):
+                    function = {"name": "", "arguments": ""}
+                    calls.append({"id": piece.id, "type": "function", "function": function})
+                calls[piece.index]["function"]["name"] += piece.function.name or ""
+                calls[piece.index]["function"]["arguments"] += piece.function.arguments or ""
+    return message | ({"tool_calls": calls} if calls else {})
+
+
+def contender(name: str, url: str, shape: Shape) -> dict[str, float]:
     """Run one contender in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        runs: dict[str, Callable[[], dict[str, float]]] = {
-            "agentkit": lambda: run_agentkit(url, size, SQLiteStore(folder)),
-            "agentkit, memory": lambda: run_agentkit(url, size, MemoryStore()),
-            "openai create": lambda: run_sdk(url, size),
+        jobs: dict[str, Callable[[], Job]] = {
+            "agentkit": lambda: agentkit_job(url, SQLiteStore(folder)),
+            "agentkit, memory": lambda: agentkit_job(url, MemoryStore()),
+            "openai create": lambda: sdk_job(url),
         }
-        return runs[name]()
+        jobs |= {peer: lambda make=make: make(url) for peer, make in PEERS.items()}
+        make = jobs[name]
+        return anyio.run(_measure, make, shape)
 
 
-def measure(turns: int, size: int) -> dict[str, dict[str, float]]:
-    """All contenders, one after the other, against one provider."""
+async def _measure(make: Callable[[], Job], shape: Shape) -> dict[str, float]:
+    job = make()
+    text = "x" * shape.size
+    task = f"Turns: {shape.turns} {shape.deltas} until it is enough. Job {{}}."
+    stream = shape.deltas > 0
+    await job(f"Turns: 2 {shape.deltas} to warm up.", stream, lambda _number: text)
+    clock = Clock()
+
+    def get_text(_number: int) -> str:
+        clock.tick()
+        return text
+
+    before, peak = time.process_time(), _resident()
+    async with anyio.create_task_group() as tasks:
+        for number in range(shape.sessions):
+            tasks.start_soon(job, task.format(number), stream, get_text)
+    spent = time.process_time() - before
+    turns = shape.sessions * (shape.turns + 1)
+    return clock.report() | {
+        "rate": turns / spent,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "session_kb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / shape.sessions,
+    }
+
+
+def _resident() -> float:
+    """The peak of memory so far, in KB."""
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def measure(shape: Shape, names: list[str]) -> dict[str, dict[str, float]]:
+    """All contenders, one after the other, each against a provider of its own."""
     rows: dict[str, dict[str, float]] = {}
-    for name in ("agentkit", "agentkit, memory", "openai create"):
-        command = [sys.executable, "-m", "benchmarks.history"]
+    command = [sys.executable, "-m", "benchmarks.history"]
+    for name in names:
         with subprocess.Popen(
-            [*command, "--provider", str(turns)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            [*command, "--provider"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as server:
             assert server.stdout is not None
             url = server.stdout.readline().strip()
             done = subprocess.run(
-                [*command, "--contender", name, url, str(size)],
+                [*command, "--contender", name, url, shape.name],
                 capture_output=True,
                 text=True,
-                check=True,
+                check=False,
             )
             server.terminate()
-        rows[name] = json.loads(done.stdout)
+        if done.returncode:
+            print(f"{name}: {done.stderr.strip().splitlines()[-1][:120]}", file=sys.stderr)
+        else:
+            rows[name] = json.loads(done.stdout.strip().splitlines()[-1])
     return rows
 
 
-def main() -> None:
-    """Print the table, or play one part of it."""
-    match sys.argv[1:]:
-        case ["--provider", turns]:
-            provider(int(turns))
-        case ["--contender", name, url, size]:
-            print(json.dumps(contender(name, url, int(size))))
-        case [turns, size]:
-            table(int(turns), int(size))
-        case _:
-            table(500, 200)
-
-
-def table(turns: int, size: int) -> None:
+def table(shape: Shape) -> None:
     """Measure and print."""
-    rows = measure(turns, size)
-    base = rows["openai create"]["mean"]
-    print(f"{turns} turns of {size} bytes; CPU ms per turn of the contender's process")
-    print(f"{'':18}{'mean':>8}{'first 10%':>11}{'last 10%':>10}{'peak MB':>9}{'ratio':>8}")
+    rows = measure(shape, ["agentkit", "agentkit, memory", "openai create", *PEERS])
+    many = shape.sessions > 1
+    print(f"\n{shape.words}; CPU of the contender's process. Target: {shape.target}")
+    if many:
+        print(f"{'':18}{'turns/CPU s':>12}{'KB/session':>12}{'peak MB':>9}{'ratio':>8}")
+    else:
+        print(f"{'ms per turn':18}{'mean':>8}{'first 10%':>11}{'last 10%':>10}{'peak MB':>9}"
+              f"{'ratio':>8}")  # fmt: skip
+    base = rows.get("openai create")
     for name, row in rows.items():
-        print(
-            f"{name:18}{row['mean']:8.2f}{row['first']:11.2f}{row['last']:10.2f}"
-            f"{row['peak_mb']:9.0f}{base / row['mean']:7.1f}x"
-        )
+        if many:
+            ratio = row["rate"] / base["rate"] if base else 0.0
+            print(f"{name:18}{row['rate']:12.0f}{row['session_kb']:12.0f}{row['peak_mb']:9.0f}"
+                  f"{ratio:7.1f}x")  # fmt: skip
+        else:
+            ratio = base["mean"] / row["mean"] if base else 0.0
+            print(f"{name:18}{row['mean']:8.2f}{row['first']:11.2f}{row['last']:10.2f}"
+                  f"{row['peak_mb']:9.0f}{ratio:7.1f}x")  # fmt: skip
+
+
+def main() -> None:
+    """Print the tables, or play one part of one."""
+    match sys.argv[1:]:
+        case ["--provider"]:
+            provider()
+        case ["--contender", name, url, shape]:
+            print(json.dumps(contender(name, url, SHAPES[shape])))
+        case names:
+            for name in names or SHAPES:
+                table(SHAPES[name])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,72 @@
+"""The job of ``benchmarks.history`` through other frameworks, those that are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Job = Callable[[str, bool, Callable[[int], str]], Awaitable[None]]
+MODEL = "deepseek-flash"
+
+
+def openai_agents(url: str) -> Job:
+    """openai-agents, without tracing, on a shared client."""
+    agents: Any = importlib.import_module("agents")
+    openai: Any = importlib.import_module("openai")
+    agents.set_tracing_disabled(True)
+    client = openai.AsyncOpenAI(base_url=url, api_key="none")
+    model = agents.OpenAIChatCompletionsModel(model=MODEL, openai_client=client)
+
+    async def job(task: str, stream: bool, get_text: Callable[[int], str]) -> None:
+        @agents.function_tool
+        async def get(number: int) -> str:
+            """Get a text."""
+            return get_text(number)
+
+        agent = agents.Agent(name="bench", model=model, tools=[get])
+        if stream:
+            result = agents.Runner.run_streamed(agent, task, max_turns=10_000)
+            async for _ in result.stream_events():
+                pass
+        else:
+            await agents.Runner.run(agent, task, max_turns=10_000)
+
+    return job
+
+
+def pydantic_ai(url: str) -> Job:
+    """pydantic-ai on its OpenAI model."""
+    ai: Any = importlib.import_module("pydantic_ai")
+    models: Any = importlib.import_module("pydantic_ai.models.openai")
+    providers: Any = importlib.import_module("pydantic_ai.providers.openai")
+    usage: Any = importlib.import_module("pydantic_ai.usage")
+    model = models.OpenAIChatModel(
+        MODEL, provider=providers.OpenAIProvider(base_url=url, api_key="none")
+    )
+    limits = usage.UsageLimits(request_limit=None)
+
+    async def job(task: str, stream: bool, get_text: Callable[[int], str]) -> None:
+        async def get(number: int) -> str:
+            """Get a text."""
+            return get_text(number)
+
+        agent = ai.Agent(model, tools=[get])
+        if stream:
+            async with agent.iter(task, usage_limits=limits) as run:
+                async for node in run:
+                    if ai.Agent.is_model_request_node(node):
+                        async with node.stream(run.ctx) as events:
+                            async for _ in events:
+                                pass
+        else:
+            await agent.run(task, usage_limits=limits)
+
+    return job
+
+
+_ALL: dict[str, tuple[str, Callable[[str], Job]]] = {
+    "openai-agents": ("agents", openai_agents),
+    "pydantic-ai": ("pydantic_ai", pydantic_ai),
+}
+PEERS = {name: make for name, (module, make) in _ALL.items() if importlib.util.find_spec(module)}

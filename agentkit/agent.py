@@ -14,6 +14,7 @@ import anyio
 from agentkit.checkpoints.folder import Bounds
 from agentkit.errors import UsageError
 from agentkit.events import JsonObject, LaneOpened, SessionStarted
+from agentkit.facts import DEFAULT, Surrounding
 from agentkit.ground import Endpoints, Ground
 from agentkit.hooks import Approval, Hooks
 from agentkit.ladder import Dialect, Ladder, Rung
@@ -71,6 +72,8 @@ class Agent:
     approval: Approval = "auto"
     briefing: Briefing | None = None
     """Gives a text about the sandbox, appended before the first message."""
+    surroundings: Sequence[Surrounding] = DEFAULT
+    """What the model is told when it changes (the day, money and time left, …), see ``facts``."""
     base_url: str = ""
     """Endpoint of rungs that name none; "" is ``AGENTKIT_BASE_URL``, else DeepSeek's own."""
     api_key: str = field(default="", repr=False)
@@ -201,6 +204,7 @@ class Agent:
             bounds=self.checkpoints,
             parse_output=self._structured.parse if self._structured else None,
             lane_name=state.current,
+            surroundings=self.surroundings,
         )
         if state.current != "main":
             run.tools = {**run.tools, "recall": recall_tool(log)}

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agentkit import facts
 from agentkit.errors import ContextOverflow, UnusableAnswer
 from agentkit.events import (
     Event,
+    Fact,
     Folded,
     LaneOpened,
     Message,
@@ -32,7 +34,11 @@ if TYPE_CHECKING:
 FULL = 0.9
 """Share of the window at which a history is folded. Below it nothing is: a cache hit costs a
 fiftieth of a miss, and a live comparison without compaction took half the turns (dsc, 2026-08)."""
+DOUBT = 0.1
+"""Within this share of the limit the vendor's tokenizer counts, where it is installed. It is too
+slow for every turn (0.65 MB/s), and the estimate is off by a few percent of the last turn only."""
 SUMMARY_TOKENS = 8_192
+MOST_FILES = 40
 LAST_STEPS = 0.05
 """Share of the window that the last steps, word for word, may take in the new lane."""
 
@@ -46,14 +52,16 @@ names and values that matter; what is running; what is still to be done.]"""
 
 def is_full(run: Run) -> bool:
     """Whether the lane's next request would pass nine tenths of the window."""
-    facts = run.catalogue.model(run.lane.rung.model)
+    model = run.catalogue.model(run.lane.rung.model)
     # Of a model that is not listed the window is unknown: its provider says when it is full. And
     # a lane that is full from its start is not helped by another fold.
-    return (
-        facts.known
-        and len(run.lane.turns) > 1
-        and run.state.prompt_tokens(run.lane_name) > FULL * facts.context
-    )
+    if not model.known or len(run.lane.turns) < 2:
+        return False
+    full = FULL * model.context
+    tokens = run.state.prompt_tokens(run.lane_name)
+    if abs(tokens - full) < DOUBT * full:  # near enough for the estimate's error to decide
+        tokens = run.state.prompt_tokens(run.lane_name, exact=True)
+    return tokens > full
 
 
 async def fold(run: Run) -> None:
@@ -115,15 +123,30 @@ def packet(
     """The first message of the new lane."""
     said = [text for event in events if (text := _users_words(event))]
     parts = ["[The context was folded. This is what was kept of it.]"]
+    parts += facts.kept(events)
     parts += [f"<user>\n{text}\n</user>" for text in said]
     if plan:
         steps = "\n".join(f"- [{step.get('status', '')}] {step.get('step', '')}" for step in plan)
         parts.append(f"<plan>\n{steps}\n</plan>")
+    if files := _files(events):
+        parts.append("<files-seen>\n" + "\n".join(files) + "\n</files-seen>")
     parts.append(f"<summary>\n{summary}\n</summary>")
     if last_steps:
         parts.append(f"<last-steps>\n{last_steps}\n</last-steps>")
     parts.append("[Go on with the task. `recall` reads back what was folded.]")
     return "\n\n".join(parts)
+
+
+def _files(events: Sequence[Event]) -> list[str]:
+    """Files that tools have shown or edited, the last one last."""
+    seen: dict[str, str] = {}
+    for event in events:
+        if isinstance(event, Fact) and event.kind in ("observed", "edited"):
+            path = str(event.data.get("path", ""))
+            edited = event.kind == "edited" or seen.pop(path, "").endswith(" (edited)")
+            seen.pop(path, None)
+            seen[path] = f"{path} (edited)" if edited else path
+    return list(seen.values())[-MOST_FILES:]
 
 
 def _users_words(event: Event) -> str:

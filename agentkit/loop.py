@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from agentkit import facts
 from agentkit.checks import explain, passes, required, run_checks
 from agentkit.dispatch import dispatch
 from agentkit.errors import (
@@ -114,7 +115,8 @@ async def _act(run: Run, answer: ModelResponded, patience: _Patience) -> Outcome
 
 
 async def _take_in(run: Run) -> None:
-    """Append what was said to the model since its last answer."""
+    """Append what was said to the model, and what changed, since its last answer."""
+    await facts.tell(run)
     if run.hooks.before_model is not None:
         given = await run.hooks.before_model(run.state.turns + 1)
         if extra := appended("before_model", given):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ from agentkit.state import State
 from agentkit.tool import Claim, Tool
 
 if TYPE_CHECKING:
+    from agentkit.facts import Surrounding
     from agentkit.forks import FanOut
     from agentkit.history import Lane
     from agentkit.models.catalogue import Catalogue
@@ -52,6 +53,8 @@ class Run:
     watched: bool = False
     """Somebody looks at answers while they are written, so requests are streamed."""
     lane_name: str = "main"
+    surroundings: Sequence[Surrounding] = ()
+    """What is told to the model when it changes."""
     cold: bool = False
     """The caller accepts a cold cache where the history cannot be sent as it was."""
     fan: FanOut | None = None

@@ -17,6 +17,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from agentkit import facts
 from agentkit.branches import Branch, Undone, fork, undo_point, workspace_at
 from agentkit.checks import reports, required
 from agentkit.errors import (
@@ -431,6 +432,7 @@ class Session:
         if briefing is not None and run.ground.exists and "briefed" not in run.state.facts:
             run.note(await briefing(await run.sandbox()))
             run.record("briefed", {})
+        await facts.tell(run, starting=True)
         await plan_first(run, message)
 
     async def _close(
@@ -439,6 +441,8 @@ class Session:
         if status in ("failed", "limit"):
             await bring_home(run)
         state = run.state
+        if status != "error":
+            await facts.leave(run)
         seconds = run.budget.stop()
         self._data = self._agent.result_of(outcome.data)
         run.append(

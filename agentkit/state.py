@@ -31,7 +31,7 @@ from agentkit.events import (
     ToolStarted,
 )
 from agentkit.history import Lane
-from agentkit.models.tokens import estimate_tokens
+from agentkit.models.tokens import estimate_tokens, exact_tokens
 from agentkit.models.types import ToolCall, Usage
 
 CallKey = tuple[str, str]
@@ -217,16 +217,21 @@ class State:
         )
         checks.stale.discard(event.command)
 
-    def prompt_tokens(self, lane: str) -> int:
+    def prompt_tokens(self, lane: str, *, exact: bool = False) -> int:
         """About how many tokens the lane's next request reads.
 
         What the provider counted last, and an estimate of what came since.
+
+        Args:
+            exact: count what came since with the vendor's tokenizer, where it is installed.
         """
         size = self.lanes[lane].size
-        if self._estimated[:2] != (lane, size):
+        if exact or self._estimated[:2] != (lane, size):
             counted = self.last_usage.get(lane, Usage())
-            start = self.size_then[lane] if counted.prompt_tokens else 0
-            fresh = estimate_tokens(self.lanes[lane].since(start))
+            since = self.lanes[lane].since(self.size_then[lane] if counted.prompt_tokens else 0)
+            fresh = exact_tokens(since) if exact else None
+            if fresh is None:
+                fresh = estimate_tokens(since)
             fresh += 0 if counted.prompt_tokens else _unseen(self.opened[lane])
             tokens = counted.prompt_tokens + counted.completion_tokens + fresh
             self._estimated = (lane, size, tokens)

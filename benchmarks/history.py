@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,7 @@ class Clock:
         }
 
 
-Job = Callable[[str, bool, Callable[[int], str]], Awaitable[None]]
+Job = Callable[[str, bool, Callable[[int], str]], Coroutine[Any, Any, None]]
 """Runs one session: the task, whether it is streamed, and what its tool does."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-Job = Callable[[str, bool, Callable[[int], str]], Awaitable[None]]
+Job = Callable[[str, bool, Callable[[int], str]], Coroutine[Any, Any, None]]
 MODEL = "deepseek-flash"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentkit.facts import today
 from agentkit.sandbox import Sandbox
 from agentkit.tools._text import clip_line, readable
 
@@ -44,6 +45,7 @@ async def environment_facts(sandbox: Sandbox, *, deadline: float | None = None) 
     blocks = _blocks(readable(ran.output.data))
     facts = [
         f"Directory: {sandbox.workdir}",
+        f"Date: {today()} (UTC)",
         f"System: {' '.join(blocks.get('system', ['unknown']))}",
         f"Sandbox: {sandbox.description}",
         f"Programs: {', '.join(blocks.get('programs', [])) or 'none of the usual ones'}",

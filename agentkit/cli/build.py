@@ -13,6 +13,7 @@ from agentkit.errors import UsageError
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
+    from agentkit.facts import Surrounding
     from agentkit.hooks import Hooks
     from agentkit.ladder import Dialect, Ladder
     from agentkit.run import Briefing
@@ -129,6 +130,7 @@ def make_agent(
         hooks=hooks,
         approval=settings.approve,
         briefing=_briefing(preset.briefing, ground.folder),
+        surroundings=_surroundings(ground.folder),
         base_url=settings.base_url,
         api_key=require_key(settings, ladder),
         store=store,
@@ -136,6 +138,16 @@ def make_agent(
         settings=settings.kept(),
         progress=progress,
     )
+
+
+def _surroundings(folder: Path | None) -> list[Surrounding]:
+    """What the model is told when it changes: day, limits, instructions, others' edits."""
+    from agentkit.cli.instructions import Instructions
+    from agentkit.facts import DEFAULT
+    from agentkit.tools.meanwhile import Meanwhile
+
+    own = [Instructions(folder)] if folder is not None else []
+    return [*DEFAULT, *own, Meanwhile()]
 
 
 def make_sandbox(settings: Settings, folder: Path | None) -> SandboxProvider:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from difflib import unified_diff
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+if TYPE_CHECKING:
+    from agentkit.run import Run
 
 FILE = "AGENTS.md"
 MOST_BYTES = 32_000
@@ -16,7 +23,7 @@ def collect(workspace: Path) -> str:
 
     Without a repository only the workspace's own counts.
     """
-    root = next((p for p in (workspace, *workspace.parents) if (p / ".git").exists()), workspace)
+    root = _root(workspace)
     return as_text([(os.path.relpath(path, root), _read(path)) for path in _files(root, workspace)])
 
 
@@ -37,6 +44,49 @@ def as_text(files: Sequence[tuple[str, bytes]]) -> str:
         return ""
     head = "[Instructions of the project; where two differ, the later one holds]"
     return "\n".join([head, *reversed(parts)])
+
+
+class Instructions:
+    """``AGENTS.md`` as a fact that may change: the model is told the difference, once."""
+
+    kind = "instructions"
+    each_turn = True
+    _MOST_LINES = 60
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+        self._seen: tuple[object, ...] = ()
+        self._text = ""
+
+    def baseline(self, run: Run) -> str | None:
+        return None  # the first look: what the briefing has just said
+
+    async def look(self, run: Run) -> str | None:
+        seen = tuple(_stamp(path) for path in _files(_root(self._workspace), self._workspace))
+        if seen != self._seen or not seen:  # a look at the files' times costs microseconds
+            self._text = await to_thread.run_sync(collect, self._workspace) if seen else ""
+            self._seen = seen
+        return self._text
+
+    def words(self, before: str, now: str) -> str:
+        lines = list(unified_diff(before.split("\n"), now.split("\n"), lineterm="", n=1))[2:]
+        if not now:
+            return f"{FILE} was removed: its instructions no longer hold."
+        if len(lines) > self._MOST_LINES:
+            return f"{FILE} was changed in many places. Read it again before you go on."
+        return "\n".join([f"{FILE} was changed; this holds from now on:", *lines])
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (str(path), 0, 0)
+    return (str(path), found.st_mtime_ns, found.st_size)
+
+
+def _root(workspace: Path) -> Path:
+    return next((p for p in (workspace, *workspace.parents) if (p / ".git").exists()), workspace)
 
 
 def _files(root: Path, workspace: Path) -> Iterator[Path]:

@@ -54,7 +54,7 @@ class Progress:
         self.running[trial.name] = "starting"
 
     def line(self, trial: Trial, text: str) -> None:
-        self.running[trial.name] = clean(text)
+        self.running[trial.name] = clean(text.splitlines()[-1])
 
     def ended(self, trial: Trial, record: Record) -> None:
         self.fresh += 1

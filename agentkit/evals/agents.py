@@ -109,26 +109,21 @@ async def _agentkit(work: Work) -> AsyncGenerator[Ended]:
     from agentkit.stores.sqlite import SQLiteStore
 
     store = SQLiteStore(work.folder)
-    session = make_agent(work, store).session("trial")
     watch = _Watch()
     fault: Fault | None = None
-    await session.__aenter__()
     try:
-        try:
-            with anyio.move_on_after(work.timeout + GRACE) as hard:
-                await _follow(session, work, watch)
-            if hard.cancelled_caught:
-                fault = fault_of(
-                    LimitReached("deadline", work.timeout + GRACE, work.timeout), "agent_execution"
-                )
-        except AgentkitError as error:
-            fault = fault_of(error, "agent_execution")
-        report = watch.report(session)
-        yield report, fault or watch.limit(session, work)
+        async with make_agent(work, store).session("trial") as session:
+            try:
+                with anyio.move_on_after(work.timeout + GRACE) as hard:
+                    await _follow(session, work, watch)
+                if hard.cancelled_caught:
+                    late = LimitReached("deadline", work.timeout + GRACE, work.timeout)
+                    fault = fault_of(late, "agent_execution")
+            except AgentkitError as error:
+                fault = fault_of(error, "agent_execution")
+            yield watch.report(session), fault or watch.limit(session, work)
     finally:
-        with anyio.CancelScope(shield=True):
-            await session.__aexit__(None, None, None)
-            store.close()
+        store.close()
 
 
 async def _follow(session: Session, work: Work, watch: _Watch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
+import traceback
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import anyio
 
 from agentkit.errors import UsageError
-from agentkit.evals.outcome import Outcome
+from agentkit.evals.money import Purse, discard, discarded
+from agentkit.evals.outcome import Outcome, fault_of
 from agentkit.evals.results import Record, agent_config, read_trial, write_json, write_trial
 from agentkit.evals.spec import Contestant, Trial, trials
 from agentkit.evals.task import Task
@@ -74,26 +75,6 @@ class Plan:
             "tasks": {task.name: task.digest for task in self.tasks.tasks},
             "attempts": self.attempts,
         }
-
-
-@dataclass(slots=True)
-class Purse:
-    """The job's money; what running trials may still spend is set aside."""
-
-    limit: float | None
-    spent: float = 0.0
-    reserved: float = 0.0
-
-    def take(self, wish: float) -> float:
-        """Set aside what one trial may spend: its wish, or what is left; 0 where nothing is."""
-        left = wish if self.limit is None else self.limit - self.spent - self.reserved
-        allowed = max(0.0, min(wish, left))
-        self.reserved += allowed
-        return allowed
-
-    def settle(self, allowed: float, spent: float) -> None:
-        self.reserved -= allowed
-        self.spent += spent
 
 
 @dataclass(slots=True)
@@ -217,11 +198,12 @@ def _take_stock(job: Job) -> list[Trial]:
         folder = job.folder / trial.name
         record = read_trial(folder) if folder.exists() else None
         if record is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(job.folder, folder)
             left.append(trial)
         else:
             job.records.append(record)
             job.purse.spent += record.outcome.report.cost_usd
+    job.purse.spent += discarded(job.folder)
     return left
 
 
@@ -240,7 +222,7 @@ async def _one(
     try:
         view.started(trial)
         while True:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(job.folder, folder)
             folder.mkdir(parents=True)
             outcome = await _logged(runner, view, trial, task, folder, allowed - spent)
             spent += outcome.report.cost_usd
@@ -249,6 +231,10 @@ async def _one(
                 break
             left -= 1
             view.line(trial, f"trying again after {fault.type}: {fault.message}")
+        if _starved(outcome, allowed, trial):
+            job.out_of_money = True
+            discard(job.folder, folder)
+            return
         record = write_trial(folder, trial, task, outcome)
         job.records.append(record)
         view.ended(trial, record)
@@ -256,6 +242,12 @@ async def _one(
     finally:
         job.purse.settle(allowed, spent)
         gate.release_on_behalf_of(trial)
+
+
+def _starved(outcome: Outcome, allowed: float, trial: Trial) -> bool:
+    """It ended for want of the job's money, so its verdict would be unfair; it is run again."""
+    short = allowed < trial.contestant.max_cost
+    return short and outcome.fault is not None and outcome.fault.type == "BudgetExceededError"
 
 
 async def _logged(
@@ -268,7 +260,11 @@ async def _logged(
             log.flush()
             view.line(trial, text)
 
-        return await runner(trial, task, folder, max_cost=allowed, say=say)
+        try:
+            return await runner(trial, task, folder, max_cost=allowed, say=say)
+        except Exception as error:  # one trial's bug must not cost the others their work
+            say(traceback.format_exc())
+            return Outcome(fault=fault_of(error, "agent_execution"), unsolvable=task.unsolvable)
 
 
 def _now() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Paired:
         return min(1.0, 2 * tail)
 
 
-def paired(first: Mapping[object, bool], second: Mapping[object, bool]) -> Paired:
+def paired(first: Mapping[Any, bool], second: Mapping[Any, bool]) -> Paired:
     """Compare what both have tried (same key: task and attempt)."""
     pairs = [(first[key], second[key]) for key in first.keys() & second.keys()]
     return Paired(

@@ -40,9 +40,9 @@ async def grade(task: Task, place: Place, folder: Path) -> Grade:
     # What the agent may have written there must not pass for a verdict or for a test.
     await place.run(f"rm -rf /tests {_REWARDS}; mkdir -p {_VERIFIER}", user="0", timeout=60)
     script = await _bring_tests(task, place)
-    output = f"{_VERIFIER}/test-stdout.txt"
+    await place.run(f"chmod -R a+rX /tests && chmod a+x {script}", user="0", timeout=60)
     result = await place.run(
-        f"chmod -R a+rX /tests && chmod a+x {script} && {script} > {output} 2>&1",
+        f"{script} > {_VERIFIER}/test-stdout.txt 2>&1",
         user=task.grading.user,
         env=dict(task.grading.env),
         timeout=task.grading.timeout,

@@ -20,9 +20,9 @@ OutputCallback = Callable[[bytes], None]
 Progress = Callable[[str], None]
 """Called with one line for a person while something slow goes on."""
 
-Ended = Literal["exit", "timeout", "idle", "flood", "oom", "lost"]
+Ended = Literal["exit", "timeout", "idle", "flood", "disk", "oom", "lost"]
 """How a command ended: by itself, at its time limit, at its idle limit, killed for printing too
-much, killed by the kernel for memory, or with the sandbox itself."""
+much or for filling the disk, killed by the kernel for memory, or with the sandbox itself."""
 
 DEFAULT_KEEP = 1 << 20
 FLOOD_LIMIT = 64 << 20

@@ -9,6 +9,7 @@ from typing import Protocol
 import anyio
 
 from agentkit.errors import SandboxGone
+from agentkit.sandbox import Ended
 from agentkit.sandboxes._channel import STDOUT, Channel, ChannelClosed
 from agentkit.sandboxes._records import Record, Scanner, new_nonce
 from agentkit.sandboxes._scripts import CONTROL, quote
@@ -28,6 +29,10 @@ class Host(Protocol):
         Raises:
             SandboxGone, EngineUnavailable: it cannot be started, and why.
         """
+        ...
+
+    async def examine(self) -> Ended | None:
+        """Whether a limit that only the backend knows ends the running command."""
         ...
 
     async def revive(self) -> bool:

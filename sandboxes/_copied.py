@@ -12,12 +12,12 @@ from typing import IO
 import anyio
 
 from agentkit.sandboxes._engine import Engine
-from agentkit.sandboxes._tree import Tree, differing, from_tar, pack
+from agentkit.sandboxes._tree import Tree, differing, from_tar, pack, without_root
 
-__all__ = ["CopiedWorkspace"]
+__all__ = ["BASES", "WORKSPACE", "CopiedWorkspace"]
 
 WORKSPACE = "/workspace"
-_BASES = "/var/lib/agentkit"
+BASES = "/var/lib/agentkit"
 """Where the container keeps the copy as it was at first; so it is there after a crash of ours."""
 _SPOOL = 8 << 20
 
@@ -29,25 +29,31 @@ class CopiedWorkspace:
     that differ.
 
     Args:
-        sandbox_id: a fork's own base lies beside that of the sandbox it was made from.
+        base_id: a fork's own base lies beside that of the sandbox it was made from.
+        volumes: workspace and bases are volumes in a container that is otherwise read-only.
     """
 
-    def __init__(self, engine: Engine, container: str, sandbox_id: str) -> None:
+    def __init__(
+        self, engine: Engine, container: str, base_id: str, *, volumes: bool = False
+    ) -> None:
         self._engine = engine
         self._container = container
-        self._base = f"{_BASES}/{sandbox_id}"
+        self._base_id = base_id
+        self._base = f"{BASES}/{base_id}"
+        self._volumes = volumes
 
     async def upload(self, workspace: Path, uid: int, gid: int) -> None:
         """Fill the copy from a folder of this machine; its files belong to that user inside."""
         with _spool() as archive:
-            await anyio.to_thread.run_sync(pack, archive, workspace, WORKSPACE[1:], uid, gid)
+            await anyio.to_thread.run_sync(pack, archive, workspace, ".", uid, gid)
             await self._fill(archive)
 
-    async def take(self, origin: str) -> None:
+    async def take(self, origin: CopiedWorkspace) -> None:
         """Fill the copy from another container's workspace, owners and modes included."""
-        with _spool() as archive:
-            await CopiedWorkspace(self._engine, origin, "")._read(WORKSPACE, archive)
-            await self._fill(archive)
+        with _spool() as archive, _spool() as inner:
+            await origin._read(WORKSPACE, archive)
+            await anyio.to_thread.run_sync(without_root, archive, inner)
+            await self._fill(inner)
 
     async def trees(self) -> tuple[Tree, Tree]:
         """The files that differ, as they were and as they are."""
@@ -64,8 +70,14 @@ class CopiedWorkspace:
 
     async def _fill(self, archive: IO[bytes]) -> None:
         # Nobody but root may look into the base: it is what changes are measured against.
-        await self._put("/", _folders(self._base))
-        for target in (self._base, "/"):
+        own = [(self._base_id, 0o700), (f"{self._base_id}/workspace", 0o755)]
+        if self._volumes:
+            await self._put(BASES, _folders(own))
+        else:
+            root = BASES[1:]
+            folders = [(f"{root}/{name}", mode) for name, mode in own]
+            await self._put("/", _folders([("workspace", 0o755), (root, 0o700), *folders]))
+        for target in (f"{self._base}/workspace", WORKSPACE):
             archive.seek(0)
             await self._put(target, archive)
 
@@ -89,14 +101,12 @@ def _spool() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(max_size=_SPOOL)
 
 
-def _folders(path: str) -> IO[bytes]:
+def _folders(folders: list[tuple[str, int]]) -> IO[bytes]:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for folder in (*reversed(Path(path).parents[:-1]), Path(path)):
-            if str(folder) in ("/var", "/var/lib"):
-                continue
-            info = tarfile.TarInfo(str(folder)[1:])
-            info.type, info.mode = tarfile.DIRTYPE, 0o700
+        for name, mode in folders:
+            info = tarfile.TarInfo(name)
+            info.type, info.mode = tarfile.DIRTYPE, mode
             tar.addfile(info)
     buffer.seek(0)
     return buffer

@@ -10,11 +10,14 @@ import anyio
 
 from agentkit.errors import EngineUnavailable, ImageError, SandboxError, WorkspaceError
 from agentkit.sandbox import Progress
+from agentkit.sandboxes._copied import BASES, WORKSPACE
+from agentkit.sandboxes._disk import in_bytes
 from agentkit.sandboxes._egress import NETWORK, NOWHERE, Egress, proxy_environment
 from agentkit.sandboxes._engine import Engine
 from agentkit.sandboxes._environment import QUIET
 from agentkit.sandboxes._owner import OWNER, owner_now, remove
 from agentkit.sandboxes._scripts import PID1
+from agentkit.sandboxes._seccomp import security_options
 from agentkit.sandboxes._shield import shielded
 from agentkit.sandboxes._snapshots import KIND
 
@@ -74,7 +77,8 @@ async def create_container(
     user = provider.user
     if user is None and provider.workspace_mode == "mount":
         user = await _mount_user(engine, workspace)
-    config = _config(provider, workspace, user or "")
+    security = await engine.call(lambda: security_options(engine))
+    config = _config(provider, workspace, user or "", security)
     outward = egress.environment if egress else {}
     config["environment"] = await _environment(engine, image, provider, user or "") | outward
     config["labels"] = labels | {OWNER: owner_now()}
@@ -96,20 +100,20 @@ async def create_container(
     return await shielded(create_and_start)
 
 
-def _config(provider: Docker, workspace: Path, user: str) -> dict[str, Any]:
-    from docker.types import LogConfig, Mount, Ulimit
+def _config(provider: Docker, workspace: Path, user: str, security: list[str]) -> dict[str, Any]:
+    from docker.types import LogConfig, Ulimit
 
-    mounts = [Mount("/workspace", str(workspace), type="bind")]
     return {
         "entrypoint": ["/bin/sh", "-c", PID1, "agentkit", f"{provider.lease:g}"],
         "user": user,
         "stop_signal": "SIGPWR",
         "host": {
-            "mounts": mounts if provider.workspace_mode == "mount" else [],
-            "tmpfs": {path: f"size={size}" for path, size in provider.tmpfs.items()},
+            "mounts": _mounts(provider, workspace),
+            "tmpfs": {path: f"size={size}" for path, size in _tmpfs(provider).items()},
             "cap_drop": ["ALL"],
             "cap_add": _INSTALL if provider.profile == "install" else [],
-            "security_opt": ["no-new-privileges"],
+            "security_opt": security,
+            "read_only": provider.read_only,
             **_network(provider.network),
             "mem_limit": provider.memory,
             "memswap_limit": provider.memory,
@@ -118,11 +122,28 @@ def _config(provider: Docker, workspace: Path, user: str) -> dict[str, Any]:
             "ulimits": [
                 Ulimit(name="core", soft=0, hard=0),
                 Ulimit(name="nofile", soft=_FILES, hard=_FILES),
+                Ulimit(name="fsize", soft=in_bytes(provider.disk), hard=in_bytes(provider.disk)),
             ],
             # The runtime reads its streams itself; a log would only fill the disk.
             "log_config": LogConfig(type="none"),
         },
     }
+
+
+def _mounts(provider: Docker, workspace: Path) -> list[Any]:
+    from docker.types import Mount
+
+    if provider.workspace_mode == "mount":
+        return [Mount("/workspace", str(workspace), type="bind")]
+    if not provider.read_only:
+        return []
+    # A copy must lie where it can be written: in volumes that are removed with the container.
+    return [Mount(path, None, type="volume") for path in (WORKSPACE, BASES)]
+
+
+def _tmpfs(provider: Docker) -> dict[str, str]:
+    scratch = {"/tmp": "1g", "/var/tmp": "1g"} if provider.read_only else {}
+    return scratch | dict(provider.tmpfs)
 
 
 def _network(policy: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from agentkit.sandbox import (
     DEFAULT_KEEP,
     FLOOD_LIMIT,
     Capabilities,
+    Ended,
     ExecResult,
     FileStat,
     OutputCallback,
@@ -77,6 +78,10 @@ class RuntimeSandbox(Forking, ABC):
 
     def notices(self) -> list[str]:
         return []
+
+    async def examine(self) -> Ended | None:
+        """Whether a limit that only the backend knows ends the command now; asked each second."""
+        return None
 
     # What all have in common.
 

@@ -26,6 +26,7 @@ ShellKind = Literal["auto", "bash", "sh"]
 
 GRACE = 0.5
 """Seconds between TERM and KILL."""
+_EXAMINE = 1.0
 _START_LIMIT = 20.0
 _SETTLE_LIMIT = 3.0
 
@@ -241,6 +242,7 @@ class PersistentShell:
             return
 
     async def _follow(self, call: _Call) -> Ended | None:
+        examine = time.monotonic() + _EXAMINE
         while not (call.finished(call.nonce) or call.finished(self._key)):
             moment, limit = call.deadline()
             left = moment - time.monotonic()
@@ -248,7 +250,11 @@ class PersistentShell:
                 return limit
             if call.flooded():
                 return "flood"
-            with anyio.move_on_after(left):
+            if time.monotonic() >= examine:
+                if ended := await self._host.examine():
+                    return ended
+                examine = time.monotonic() + _EXAMINE
+            with anyio.move_on_after(min(left, _EXAMINE)):
                 await self._receive(call)
         return None
 
@@ -284,7 +290,7 @@ class PersistentShell:
         if ended is None and code == 137 and await self._control.oom_happened():
             ended = "oom"
         if ended is not None and ended != "oom":
-            code = 137 if ended == "flood" else 124
+            code = 137 if ended in ("flood", "disk") else 124
         self._status = code
         return self._make_result(call, code, ended or "exit", restarted)
 

@@ -12,7 +12,16 @@ from typing import IO
 
 from agentkit.checkpoints.patch import Entry, Tree, changed_paths, diff
 
-__all__ = ["Entry", "Tree", "changed_paths", "diff", "differing", "from_tar", "pack"]
+__all__ = [
+    "Entry",
+    "Tree",
+    "changed_paths",
+    "diff",
+    "differing",
+    "from_tar",
+    "pack",
+    "without_root",
+]
 
 
 def pack(target: IO[bytes], folder: Path, root: str, uid: int, gid: int) -> None:
@@ -71,3 +80,20 @@ def _members(archive: IO[bytes], wanted: Callable[[str], bool]) -> Iterator[tupl
                 file = tar.extractfile(info)
                 content = file.read() if file else b""
                 yield path, Entry(content, executable=bool(info.mode & stat.S_IXUSR))
+
+
+def without_root(archive: IO[bytes], target: IO[bytes]) -> None:
+    """Copy an archive so that its names begin below its first folder, which becomes ``.``."""
+    archive.seek(0)
+    with (
+        tarfile.open(fileobj=archive) as old,
+        tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as new,
+    ):
+        for info in old:
+            info.name = info.name.strip("/").partition("/")[2] or "."
+            info.pax_headers = {}
+            if info.islnk():
+                info.linkname = info.linkname.strip("/").partition("/")[2]
+            # Pipes and sockets of running programs stay behind.
+            if info.isreg() or info.isdir() or info.issym() or info.islnk():
+                new.addfile(info, old.extractfile(info) if info.isreg() else None)

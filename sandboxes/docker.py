@@ -12,10 +12,11 @@ from typing import Literal
 import anyio
 
 from agentkit.errors import EngineUnavailable, SandboxError, SandboxGone, UsageError
-from agentkit.sandbox import Capabilities, Progress
+from agentkit.sandbox import Capabilities, Ended, Progress
 from agentkit.sandboxes._allow import AllowList, parse_allow
 from agentkit.sandboxes._copied import CopiedWorkspace
 from agentkit.sandboxes._create import create_container, resolve_image
+from agentkit.sandboxes._disk import DiskWatch, in_bytes
 from agentkit.sandboxes._egress import NETWORK, Egress, open_egress
 from agentkit.sandboxes._engine import Engine, connect
 from agentkit.sandboxes._merge import merge_into_folder
@@ -51,6 +52,9 @@ class Docker:
         user: who commands run as. By default the workspace's owner when it is mounted, so that new
             files belong to that user, and the image's own user when it is copied.
         memory: limit for all processes together; there is no swap.
+        disk: what the container may write beside the workspace; a command that passes it is ended,
+            and so is one that leaves less than 512 MB on the disk of a mounted workspace.
+        read_only: nothing can be written but the workspace and memory under /tmp and /var/tmp.
         pids: how many processes and threads may exist at a time.
         env: more variables. Everything the model runs can read them: no secrets here.
         profile: ``install`` gives back the five capabilities that package managers need.
@@ -66,6 +70,8 @@ class Docker:
     network: str = "none"
     user: str | None = None
     memory: str = "4g"
+    disk: str = "10g"
+    read_only: bool = False
     pids: int = 512
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     profile: Literal["default", "install"] = "default"
@@ -80,6 +86,8 @@ class Docker:
                 f"the network policy {self.network!r} is not known",
                 hint="Use none, open or allow:HOST,…",
             )
+        for size in (self.memory, self.disk):
+            in_bytes(size)
         if self.workspace_mode not in ("mount", "copy"):
             raise UsageError(
                 f"the workspace mode {self.workspace_mode!r} is not known",
@@ -110,7 +118,7 @@ class Docker:
                 engine, self, image, session_id, workspace=workspace, progress=progress or _silent
             )
             if self.workspace_mode == "copy":
-                await _filled(new, lambda: new.upload(workspace))
+                await _filled(new, lambda: new.fill(workspace))
         return new
 
     async def restore(
@@ -137,7 +145,7 @@ class Docker:
                 progress=progress or _silent,
             )
             if self.workspace_mode == "copy" and not base:
-                await _filled(new, lambda: new.upload(workspace))
+                await _filled(new, lambda: new.fill(workspace))
         return new
 
     async def forget(self, snapshot: Mapping[str, str]) -> None:
@@ -267,6 +275,8 @@ class DockerSandbox(EngineSandbox):
         """The image that was made for this sandbox alone, and goes with it."""
         self.egress: Egress | None = None
         self._told = False
+        self._disk = DiskWatch(engine, container, in_bytes(provider.disk), provider.host_workspace)
+        self._full = ""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -304,7 +314,19 @@ class DockerSandbox(EngineSandbox):
             f" · network {p.network} · workspace {p.workspace_mode}"
         )
 
+    async def examine(self) -> Ended | None:
+        full = await self._disk.look()
+        if not full:
+            return None
+        self._full = full
+        return "disk"
+
     def notices(self) -> list[str]:
+        full, self._full = self._full, ""
+        told = [f"the sandbox's disk is full: {full}; remove files"] if full else []
+        return told + self._refusals()
+
+    def _refusals(self) -> list[str]:
         if self.egress is None:
             return []
         proxy = self.egress.proxy
@@ -324,7 +346,7 @@ class DockerSandbox(EngineSandbox):
         networks: dict[str, dict[str, str]] = facts["NetworkSettings"]["Networks"]
         self.egress.proxy.client = networks[NETWORK]["IPAddress"]
 
-    async def upload(self, workspace: Path) -> None:
+    async def fill(self, workspace: Path) -> None:
         """Fill the copy: see ``CopiedWorkspace``."""
         _, ids = await self._control.request("id -u; id -g")
         uid, gid = (int(number) for number in ids.split())
@@ -344,7 +366,7 @@ class DockerSandbox(EngineSandbox):
                 new = await _start(
                     engine, provider, image, session_id, workspace=Path(), fork_image=image
                 )
-                await _filled(new, lambda: new._copy().take(self._container))
+                await _filled(new, lambda: new._copy().take(self._copy()))
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await forget(self._engine, image)
@@ -369,7 +391,9 @@ class DockerSandbox(EngineSandbox):
         return await anyio.to_thread.run_sync(merge_into_folder, target, old, new)
 
     def _copy(self) -> CopiedWorkspace:
-        return CopiedWorkspace(self._engine, self._container, self._base)
+        return CopiedWorkspace(
+            self._engine, self._container, self._base, volumes=self._provider.read_only
+        )
 
     def _require_copy(self) -> None:
         if self._provider.workspace_mode != "copy":

@@ -180,6 +180,8 @@ def _endings(result: ExecResult, limit: float) -> list[str]:
                 f"[killed after printing {result.output.total >> 20} MB: print less, or redirect "
                 "the output to a file]"
             )
+        case "disk":
+            notices.append("[killed: it filled the sandbox's disk]")
         case "oom":
             notices.append("[killed: out of memory]")
         case "lost":

@@ -173,6 +173,7 @@ async def test_a_fork_has_the_installed_files_and_leaves_no_image(project: Path)
             again = await Docker(workspace=project).reopen(fork.ref)
             await sh(again, "echo x >y")
             assert b"+++ b/y" in await again.changes()
+            await again.close()
         finally:
             await fork.close()
         with pytest.raises(ImageNotFound):

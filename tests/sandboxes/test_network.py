@@ -270,7 +270,7 @@ async def test_a_fork_and_a_reopened_sandbox_have_the_same_way_out(
     try:
         assert await sh(again, get) == (0, f"site 127.0.0.1:{site}")
     finally:
-        again.egress.proxy.stop()
+        await again.close()
 
 
 async def test_a_snapshot_with_a_list_can_be_restored_without(

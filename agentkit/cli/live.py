@@ -37,6 +37,7 @@ class Now:
 
     def __init__(self) -> None:
         self.doing = "starting"
+        self.rung = ""
         self.steps: tuple[e.JsonObject, ...] = ()
         self.output = ""
         self.turns = 0
@@ -47,6 +48,12 @@ class Now:
 
     def take(self, event: e.Event) -> None:
         match event:
+            case e.LaneOpened():
+                rung = event.rung
+                thinks = rung.get("effort") if rung.get("thinking") else "non-thinking"
+                self.rung = f"{rung.get('model')}·{thinks}"
+            case e.RungChanged():
+                self.rung = event.to_rung
             case e.ModelRequested():
                 again = f", attempt {event.attempt}" if event.attempt > 1 else ""
                 self.doing, self.output = f"waiting for {event.model}{again}", ""
@@ -88,6 +95,7 @@ class Now:
     def totals(self) -> list[str]:
         used = self.usage
         return [
+            *([self.rung] if self.rung else []),
             f"turn {self.turns}",
             f"{text.tokens(used.prompt_tokens + used.completion_tokens)} tokens",
             f"{text.percent(used.hit_ratio)} cached",

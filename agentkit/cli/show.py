@@ -7,6 +7,7 @@ from typing import Any
 
 from agentkit import events as e
 from agentkit.cli import cache, summary, text
+from agentkit.cli.climbs import course
 from agentkit.cli.story import Line, plan, story
 from agentkit.hits import account
 from agentkit.models.catalogue import Catalogue
@@ -17,6 +18,10 @@ def told(session_id: str, events: Sequence[e.Event], home: str) -> Iterator[Line
     """All of it, compactly; each turn under its number."""
     state = replay(list(events))
     yield from _head(session_id, events, state)
+    climbed = course(events)
+    if climbed:
+        yield from climbed
+        yield Line("")
     turn = 0
     for event in events:
         if isinstance(event, e.ModelResponded):
@@ -74,6 +79,7 @@ def as_json(session_id: str, events: Sequence[e.Event]) -> dict[str, Any]:
             (x.text for x in events if isinstance(x, e.Message) and x.source == "user"), ""
         ),
         "plan": list(state.plan),
+        "course": [line.text.strip() for line in course(events)[1:]],
         "checks": [
             {"command": x.command, "passed": x.passed, "exit_code": x.exit_code}
             for x in state.checks.values()

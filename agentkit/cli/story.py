@@ -47,6 +47,14 @@ def story(event: e.Event) -> Iterator[Line]:  # noqa: C901, PLR0912, PLR0915 - o
             price = text.dollars(event.price_usd)
             words = f"{event.region}: {event.cause}; {text.tokens(event.tokens)} cold, {price}"
             yield Line(f"  prefix broken: {_one(words, 240)}", "warn")
+        case e.Evidence():
+            yield Line(f"  evidence: {event.kind.replace('-', ' ')}: {_one(event.detail)}", "warn")
+        case e.RungChanged():
+            yield change(event)
+        case e.RungSkipped():
+            yield skipped(event)
+        case e.Waited():
+            yield Line(f"waiting {text.seconds(event.seconds)} for {_one(event.reason)}", "dim")
         case e.ModelFailed():
             yield from _failure(event)
         case e.ToolStarted() if event.tool != "plan":  # the plan itself follows
@@ -69,6 +77,26 @@ def story(event: e.Event) -> Iterator[Line]:  # noqa: C901, PLR0912, PLR0915 - o
             )
         case _:
             pass
+
+
+def change(event: e.RungChanged) -> Line:
+    """One reaction, or the way back, with its price and what else was weighed."""
+    reason = text.clip(text.clean(event.reason), 160)
+    if event.form == "step-down":
+        return Line(f"  ↓ back on {event.to_rung}: {reason}", "good")
+    usd = event.numbers.get("usd")
+    price = f", about {text.dollars(float(usd))}" if usd else ""
+    if event.form == "note":
+        return Line(f"  • note: {reason}", "warn")
+    back = f"; workspace back at {event.back_to}" if event.back_to else ""
+    return Line(f"  ↑ {event.form} {event.to_rung}{price}: {reason}{back}", "warn")
+
+
+def skipped(event: e.RungSkipped) -> Line:
+    """A rung that is passed over."""
+    return Line(
+        f"  – {event.rung} is passed over: {text.clip(text.clean(event.reason), 160)}", "warn"
+    )
 
 
 def plan(steps: tuple[Mapping[str, Any], ...]) -> Iterator[Line]:

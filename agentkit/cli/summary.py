@@ -32,7 +32,7 @@ def header(session_id: str, agent: Agent, settings: Settings, ground: Ground) ->
     """What is about to happen, before anything does."""
     ladder = agent.ladder
     more = len(ladder.rungs) - 1
-    rungs = f"first of {more + 1} rungs; climbing comes later" if more else "one rung"
+    rungs = f"first of {more + 1} rungs" if more else "one rung"
     yield Line(f"session    {session_id}")
     yield Line(f"model      {agent.rung.name} (ladder {text.clean(ladder.name)}: {rungs})")
     yield Line(f"sandbox    {text.clean(_sandbox(settings))}")

@@ -198,7 +198,7 @@ class Watch:
             case _:
                 if event.status == "done" and event.data.get("after"):
                     self._edited(event, path)
-                elif asked:
+                elif asked and not event.data.get("checks_failed"):  # that is evidence already
                     self._compare(event, asked)
 
     def _edited(self, event: ToolFinished, path: str) -> None:

@@ -1,0 +1,127 @@
+"""The ladder as users meet it: a weak model fails, asks, hands over, and brings the work home."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentkit.cli.demo_data.recording import DATA
+from agentkit.testing import Call, FakeDeepSeek, Reply, assert_prefix_stable
+
+from .conftest import Cli
+
+CHECK = "python3 -m pytest -q"
+LADDER = """\
+name = "weak-strong"
+
+[[rung]]
+model = "deepseek-flash"
+
+[[rung]]
+model = "deepseek-v4-pro"
+forms = ["consult", "hand-off"]
+
+[policy]
+forms = ["consult", "hand-off"]
+
+[policy.thresholds]
+consult = 2
+hand-off = 3
+"""
+AT_FIRST = "    return [divided(discount * amount, total) for amount in amounts]\n"
+WRONG = (
+    "    return [0 for _ in amounts]\n",
+    "    return [discount] + [0] * (len(amounts) - 1)\n",
+    "    return [discount // len(amounts)] * len(amounts)\n",
+)
+RIGHT = """\
+    down = [discount * amount // total for amount in amounts]
+    most_cut = sorted(range(len(amounts)), key=lambda at: -(discount * amounts[at] % total))
+    for place in most_cut[: discount - sum(down)]:
+        down[place] += 1
+    return down
+"""
+
+
+def replace(old: str, new: str) -> Reply:
+    """Give ``shares`` another end."""
+    edit = {"command": "str_replace", "path": "atelier/discounts.py", "old_str": old}
+    return Reply(reasoning="so", calls=[Call("str_replace_editor", {**edit, "new_str": new})])
+
+
+def finish(words: str) -> Reply:
+    return Reply(calls=[Call("finish", {"summary": words})])
+
+
+class Cast:
+    """A weak model, a strong one and an adviser; each goes on where it was."""
+
+    def __init__(self) -> None:
+        done = finish("The shares add up now.")
+        bodies = [AT_FIRST, *WRONG]
+        tries = [replace(old, new) for old, new in pairwise(bodies)]
+        self.weak = [*(step for each in tries for step in (each, done)), done]
+        self.strong = [replace(WRONG[-1], RIGHT), finish("Cents left over go to the cut lines.")]
+        self.advised = 0
+
+    def __call__(self, request: dict[str, Any]) -> Reply:
+        if request["messages"][0]["content"].startswith("You advise"):
+            self.advised += 1
+            return Reply("Round down, then give the cents left over away.", "hm")
+        return (self.strong if "pro" in request["model"] else self.weak).pop(0)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The demo's project, which has a bug that two tests show."""
+    folder = tmp_path / "atelier"
+    shutil.copytree(DATA / "project", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.mark.docker
+def test_a_weak_model_consults_hands_off_and_steps_down(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
+    ladder = tmp_path / "ladder.toml"
+    ladder.write_text(LADDER)
+    cast = Cast()
+    with FakeDeepSeek(cast) as server:
+        ran = cli(
+            "run", "Ticket 31: the shares of a discount do not add up to it. Fix it.",
+            "--workspace", str(project), "--ladder", str(ladder), "--check", CHECK,
+            "--base-url", server.base_url, "--session", "climb", "--json",
+        )  # fmt: skip
+        assert_prefix_stable(server)
+        assert server.violations == []
+    assert ran.code == 0, ran.out[-2000:] + ran.err
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    changes = [(each["form"], each["to_rung"]) for each in events if each["type"] == "rung.changed"]
+    assert changes == [
+        ("consult", "deepseek-v4-pro·high"),
+        ("hand-off", "deepseek-v4-pro·high"),
+        ("step-down", "deepseek-flash·high"),
+    ]
+    assert cast.advised == 1
+    assert cast.weak == []
+    for each in (event for event in events if event["type"] == "rung.changed"):
+        assert each["reason"]
+        assert each["form"] == "step-down" or (each["prices"] and each["evidence"])
+    assert [each["passed"] for each in events[-1]["checks"]] == [True]
+    assert events[-1]["checks"][0]["on"], "on which state of the workspace it passed"
+    after = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=project, check=False)
+    assert after.returncode == 0, "the world agrees"
+
+    shown = cli("sessions", "show", "climb").out
+    story = shown[shown.index("course") :].split("\n\n")[0].splitlines()
+    assert len(story) <= 11, story
+    text = "\n".join(story)
+    for words in ("check failed", "consult deepseek-v4-pro·high, about $", "hand-off", "back on"):
+        assert words in text, text

@@ -24,7 +24,7 @@ from agentkit.sandboxes._snapshots import KIND
 if TYPE_CHECKING:
     from agentkit.sandboxes.docker import Docker
 
-__all__ = ["create_container", "resolve_image"]
+__all__ = ["create_container", "network_options", "resolve_image"]
 
 # apt changes to a user of its own, dpkg sets owners and modes.
 _INSTALL = ["SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "FOWNER"]
@@ -114,7 +114,7 @@ def _config(provider: Docker, workspace: Path, user: str, security: list[str]) -
             "cap_add": _INSTALL if provider.profile == "install" else [],
             "security_opt": security,
             "read_only": provider.read_only,
-            **_network(provider.network),
+            **network_options(provider.network),
             "mem_limit": provider.memory,
             "memswap_limit": provider.memory,
             "pids_limit": provider.pids,
@@ -146,7 +146,8 @@ def _tmpfs(provider: Docker) -> dict[str, str]:
     return scratch | dict(provider.tmpfs)
 
 
-def _network(policy: str) -> dict[str, Any]:
+def network_options(policy: str) -> dict[str, Any]:
+    """How the engine is told of a network policy; an allow-list goes through its proxy alone."""
     if policy in ("none", "open"):
         return {"network_mode": "bridge" if policy == "open" else "none"}
     # The engine's own resolver leaves questions without an answer: do not wait for it long.

@@ -5,39 +5,53 @@ from __future__ import annotations
 import io
 import posixpath
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from agentkit.errors import SandboxError, UsageError
+from agentkit.errors import SandboxError
 from agentkit.evals.task import Environment
 from agentkit.sandbox import ExecResult
 from agentkit.sandboxes import Container
+from agentkit.sandboxes._allow import parse_allow
+from agentkit.sandboxes._create import network_options
+from agentkit.sandboxes._egress import NETWORK, Egress, open_egress
 from agentkit.sandboxes._engine import Engine
 from agentkit.sandboxes._owner import LABEL, OWNER, SESSION, owner_now, remove
 
 LOGS = "/logs"
+Say = Callable[[str], None]
 _FOLDERS = f"{LOGS}/agent {LOGS}/verifier {LOGS}/artifacts"
 
 
 class Place:
     """One running container. Agent and tests come and go; their processes stay until the end."""
 
-    def __init__(self, engine: Engine, container: str, workdir: str) -> None:
+    def __init__(
+        self, engine: Engine, container: str, workdir: str, egress: Egress | None = None
+    ) -> None:
         self.container = container
         self.workdir = workdir
         self._engine = engine
+        self._egress = egress
 
     @classmethod
-    async def open(cls, engine: Engine, environment: Environment, image: str, name: str) -> Place:
+    async def open(
+        cls, engine: Engine, environment: Environment, image: str, name: str, say: Say
+    ) -> Place:
         """Start the container; nothing of it stays when that fails.
 
         Raises:
             SandboxError, UsageError: it cannot be made as the task wants it.
         """
+        egress: Egress | None = None
+        if environment.network == "allowlist":
+            allow = parse_allow(",".join(environment.allowed_hosts))
+            egress = await open_egress(engine, allow, say)
         config = _config(environment, name)
+        config["environment"] |= egress.environment if egress else {}
 
         def create() -> tuple[str, str]:
             host = engine.api.create_host_config(**config.pop("host"))
@@ -45,10 +59,16 @@ class Place:
             workdir = engine.api.inspect_image(image)["Config"].get("WorkingDir") or "/"
             return made, str(workdir)
 
-        container, workdir = await engine.call(create)
-        place = cls(engine, container, environment.workdir or workdir)
+        try:
+            container, workdir = await engine.call(create)
+        except BaseException:
+            if egress is not None:
+                egress.proxy.stop()
+            raise
+        place = cls(engine, container, environment.workdir or workdir, egress)
         try:
             await engine.call(lambda: engine.api.start(container), container=container)
+            await place.let_out()
             await place.run(f"mkdir -p {_FOLDERS} && chmod 777 {_FOLDERS}", user="0", timeout=60)
             if environment.workspace is not None:
                 await place.put(environment.workspace, place.workdir)
@@ -60,6 +80,16 @@ class Place:
                 await place.close()
             raise
         return place
+
+    async def let_out(self) -> None:
+        """Tell the proxy whom it serves: the address that the container got when it started."""
+        if self._egress is None:
+            return
+        facts = await self._engine.call(
+            lambda: self._engine.api.inspect_container(self.container), container=self.container
+        )
+        networks: dict[str, dict[str, str]] = facts["NetworkSettings"]["Networks"]
+        self._egress.proxy.client = networks[NETWORK]["IPAddress"]
 
     def provider(self, user: str = "") -> Container:
         """The place as a sandbox, for an agent or for the tests."""
@@ -111,10 +141,13 @@ class Place:
 
     async def close(self) -> None:
         """Remove the container with all that runs in it."""
+        if self._egress is not None:
+            self._egress.proxy.stop()
         with anyio.CancelScope(shield=True):
             await remove(self._engine, self.container)
 
 
+_POLICY = {"public": "open", "no-network": "none", "allowlist": "allow"}
 _MOST_BYTES = 256 << 20
 """Of one folder of logs: a broken test must not fill this machine's memory."""
 
@@ -122,14 +155,10 @@ _MOST_BYTES = 256 << 20
 def _config(environment: Environment, name: str) -> dict[str, Any]:
     from docker.types import LogConfig
 
-    if environment.network == "allowlist":
-        raise UsageError(
-            "this task wants an allow-list of hosts", hint="It is refused rather than run openly"
-        )
     memory = f"{environment.memory_mb}m" if environment.memory_mb else None
     host: dict[str, Any] = {
         "init": True,
-        "network_mode": "none" if environment.network == "no-network" else "bridge",
+        **network_options(_POLICY[environment.network]),
         "mem_limit": memory,
         "memswap_limit": memory,
         "nano_cpus": int(environment.cpus * 1e9) if environment.cpus else None,

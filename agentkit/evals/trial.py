@@ -66,7 +66,7 @@ async def run_trial(
     try:
         async with _timed(story, "environment_setup"):
             image = await images.ensure(task.environment, say)
-            place = await Place.open(engine, task.environment, image, name)
+            place = await Place.open(engine, task.environment, image, name, say)
     except AgentkitError as error:
         story.fault = fault_of(error, "environment_setup")
         return story.outcome(task)

@@ -195,6 +195,22 @@ def test_image_user_workdir_and_limits_are_kept(
     assert path.read_text().split() == ["worker", "/src", "mint", "lo", str(300 << 20)]
 
 
+def test_an_allow_list_is_enforced(cli: Cli, make_task: MakeTask, tmp_path: Path) -> None:
+    """A host on the list is refused only by the world beyond the proxy, all others by the proxy."""
+    toml = "[environment]\nnetwork_mode = 'allowlist'\nallowed_hosts = ['good.invalid']\n"
+    ask = "for h in good bad; do curl -s -o /dev/null -w '%{http_code} ' http://$h.invalid/; done"
+    direct = "curl -s -m 3 -o /dev/null --noproxy '*' http://192.0.2.1/ || printf cut"
+    solution = f"({ask}; {direct}) >/logs/artifacts/codes.txt; echo hello >hello.txt\n"
+    job = tmp_path / "job"
+    folder = make_task(toml=toml, solution=solution)
+    ran = cli("eval", str(folder), "--agent", "oracle", "--job", str(job))
+    assert ran.code == 0, ran.err
+    (path,) = job.glob("*/artifacts/codes.txt")
+    good, bad, straight = path.read_text().split()
+    assert (bad, straight) == ("403", "cut")
+    assert good != "403"
+
+
 def test_a_killed_job_goes_on_where_it_was(make_task: MakeTask, tmp_path: Path, cli: Cli) -> None:
     """SIGKILL after the first verdict; the second run does the rest, and nothing twice."""
     make_task("a-quick")

@@ -14,6 +14,7 @@ from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from agentkit.checkpoints.contents import StoredContents
+from agentkit.commits import commit
 from agentkit.events import Event, from_dict, now, to_dict
 from agentkit.stores import Row, Store
 
@@ -58,10 +59,14 @@ class EventLog:
         self.contents = StoredContents(store, session_id)
         """What events refer to by name; durable with the next commit."""
 
-    def append(self, event: E) -> E:
-        """Number the event and keep it for the next commit."""
+    def append(self, event: E, lane: str = "") -> E:
+        """Number the event and keep it for the next commit.
+
+        Args:
+            lane: the lane that it belongs to, "" for the one that it names.
+        """
         self.last_seq += 1
-        numbered = replace(event, seq=self.last_seq, time=now())
+        numbered = replace(event, lane=lane or event.lane, seq=self.last_seq, time=now())
         self._pending.append(numbered)
         return numbered
 
@@ -80,7 +85,7 @@ class EventLog:
                 batch = self._pending[:]
                 if batch:
                     rows = [as_row(event) for event in batch]
-                    await to_thread.run_sync(self._store.append, self.session_id, rows)
+                    await commit(self._store, self.session_id, rows)
                     del self._pending[: len(batch)]
                     for event in batch:
                         self._publish(event)

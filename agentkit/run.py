@@ -103,7 +103,7 @@ class Run:
         """Log an event on the current lane and take it into the state."""
         if isinstance(event, LaneOpened):
             event = replace(event, head=head_hash(event))
-        logged = self.log.append(replace(event, lane=self.lane_name))
+        logged = self.log.append(event, self.lane_name)
         self.state.apply(logged)
         return logged
 

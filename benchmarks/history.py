@@ -17,16 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 
-from agentkit import Agent, Limits, tool
+from agentkit import Agent, Ladder, Limits, tool
 from agentkit.stores.memory import MemoryStore
 from agentkit.stores.sqlite import SQLiteStore
-from benchmarks.history_peers import PEERS
+from benchmarks.history_peers import PEERS, GetText, Job
 
 MODEL = "deepseek-flash"
 DELTA = 24
@@ -104,27 +104,25 @@ class Clock:
         }
 
 
-Job = Callable[[str, bool, Callable[[int], str]], Coroutine[Any, Any, None]]
-"""Runs one session: the task, whether it is streamed, and what its tool does."""
+def agentkit_job(url: str, get_text: GetText, store: Any) -> Job:
+    """Sessions of one agent."""
 
+    @tool  # each call may change files: reading on and on is evidence that work is stuck
+    async def get(number: int) -> str:
+        """Get a text."""
+        return get_text(number)
 
-def agentkit_job(url: str, store: Any) -> Job:
-    """Sessions of agentkit."""
+    agent = Agent(
+        "bench",
+        tools=[get],
+        base_url=url,
+        api_key="none",
+        store=store,
+        ladder=Ladder.single(MODEL),
+        limits=Limits(cost_usd=None, turns=None),
+    )
 
-    async def job(task: str, stream: bool, get_text: Callable[[int], str]) -> None:
-        @tool(read_only=True)
-        async def get(number: int) -> str:
-            """Get a text."""
-            return get_text(number)
-
-        agent = Agent(
-            "bench",
-            tools=[get],
-            base_url=url,
-            api_key="none",
-            store=store,
-            limits=Limits(cost_usd=None, turns=None),
-        )
+    async def job(task: str, stream: bool) -> None:
         async with agent.session() as session:
             if stream:
                 async for _ in session.stream(task):
@@ -137,7 +135,7 @@ def agentkit_job(url: str, store: Any) -> Job:
     return job
 
 
-def sdk_job(url: str) -> Job:
+def sdk_job(url: str, get_text: GetText) -> Job:
     """The loop that everybody writes first; all sessions share a client, as one should."""
     from openai import AsyncOpenAI
 
@@ -151,7 +149,7 @@ def sdk_job(url: str) -> Job:
         },
     }
 
-    async def job(task: str, stream: bool, get_text: Callable[[int], str]) -> None:
+    async def job(task: str, stream: bool) -> None:
         messages: list[Any] = [{"role": "user", "content": task}]
         while True:
             ask = {"model": MODEL, "messages": messages, "tools": [entry], "max_tokens": 1000}
@@ -192,38 +190,38 @@ async def _streamed(client: Any, ask: dict[str, Any]) -> dict[str, Any]:
 def contender(name: str, url: str, shape: Shape) -> dict[str, float]:
     """Run one contender in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        jobs: dict[str, Callable[[], Job]] = {
-            "agentkit": lambda: agentkit_job(url, SQLiteStore(folder)),
-            "agentkit, memory": lambda: agentkit_job(url, MemoryStore()),
-            "openai create": lambda: sdk_job(url),
+        makers: dict[str, Callable[[str, GetText], Job]] = {
+            "agentkit": lambda url, get: agentkit_job(url, get, SQLiteStore(folder)),
+            "agentkit, memory": lambda url, get: agentkit_job(url, get, MemoryStore()),
+            "openai create": sdk_job,
+            **PEERS,
         }
-        jobs |= {peer: lambda make=make: make(url) for peer, make in PEERS.items()}
-        make = jobs[name]
-        return anyio.run(_measure, make, shape)
+        return anyio.run(_measure, makers[name], url, shape)
 
 
-async def _measure(make: Callable[[], Job], shape: Shape) -> dict[str, float]:
-    job = make()
-    text = "x" * shape.size
-    task = f"Turns: {shape.turns} {shape.deltas} until it is enough. Job {{}}."
-    stream = shape.deltas > 0
-    await job(f"Turns: 2 {shape.deltas} to warm up.", stream, lambda _number: text)
+async def _measure(make: Callable[[str, GetText], Job], url: str, shape: Shape) -> dict[str, float]:
     clock = Clock()
+    text = "x" * shape.size
 
     def get_text(_number: int) -> str:
         clock.tick()
         return text
 
+    job = make(url, get_text)
+    stream = shape.deltas > 0
+    await job(f"Turns: 2 {shape.deltas} to warm up.", stream)
+    clock.marks.clear()
     before, peak = time.process_time(), _resident()
     async with anyio.create_task_group() as tasks:
         for number in range(shape.sessions):
-            tasks.start_soon(job, task.format(number), stream, get_text)
+            task = f"Turns: {shape.turns} {shape.deltas} until it is enough. Job {number}."
+            tasks.start_soon(job, task, stream)
     spent = time.process_time() - before
     turns = shape.sessions * (shape.turns + 1)
     return clock.report() | {
         "rate": turns / spent,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "session_kb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / shape.sessions,
+        "peak_mb": _resident() / 1024,
+        "session_kb": (_resident() - peak) / shape.sessions,
     }
 
 

@@ -6,11 +6,14 @@ import importlib.util
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-Job = Callable[[str, bool, Callable[[int], str]], Coroutine[Any, Any, None]]
+GetText = Callable[[int], str]
+"""What the job's tool does."""
+Job = Callable[[str, bool], Coroutine[Any, Any, None]]
+"""Runs one session: its task, and whether it is streamed."""
 MODEL = "deepseek-flash"
 
 
-def openai_agents(url: str) -> Job:
+def openai_agents(url: str, get_text: GetText) -> Job:
     """openai-agents, without tracing, on a shared client."""
     agents: Any = importlib.import_module("agents")
     openai: Any = importlib.import_module("openai")
@@ -18,13 +21,14 @@ def openai_agents(url: str) -> Job:
     client = openai.AsyncOpenAI(base_url=url, api_key="none")
     model = agents.OpenAIChatCompletionsModel(model=MODEL, openai_client=client)
 
-    async def job(task: str, stream: bool, get_text: Callable[[int], str]) -> None:
-        @agents.function_tool
-        async def get(number: int) -> str:
-            """Get a text."""
-            return get_text(number)
+    @agents.function_tool
+    async def get(number: int) -> str:
+        """Get a text."""
+        return get_text(number)
 
-        agent = agents.Agent(name="bench", model=model, tools=[get])
+    agent = agents.Agent(name="bench", model=model, tools=[get])
+
+    async def job(task: str, stream: bool) -> None:
         if stream:
             result = agents.Runner.run_streamed(agent, task, max_turns=10_000)
             async for _ in result.stream_events():
@@ -35,7 +39,7 @@ def openai_agents(url: str) -> Job:
     return job
 
 
-def pydantic_ai(url: str) -> Job:
+def pydantic_ai(url: str, get_text: GetText) -> Job:
     """pydantic-ai on its OpenAI model."""
     ai: Any = importlib.import_module("pydantic_ai")
     models: Any = importlib.import_module("pydantic_ai.models.openai")
@@ -46,12 +50,13 @@ def pydantic_ai(url: str) -> Job:
     )
     limits = usage.UsageLimits(request_limit=None)
 
-    async def job(task: str, stream: bool, get_text: Callable[[int], str]) -> None:
-        async def get(number: int) -> str:
-            """Get a text."""
-            return get_text(number)
+    async def get(number: int) -> str:
+        """Get a text."""
+        return get_text(number)
 
-        agent = ai.Agent(model, tools=[get])
+    agent = ai.Agent(model, tools=[get])
+
+    async def job(task: str, stream: bool) -> None:
         if stream:
             async with agent.iter(task, usage_limits=limits) as run:
                 async for node in run:
@@ -65,7 +70,7 @@ def pydantic_ai(url: str) -> Job:
     return job
 
 
-_ALL: dict[str, tuple[str, Callable[[str], Job]]] = {
+_ALL: dict[str, tuple[str, Callable[[str, GetText], Job]]] = {
     "openai-agents": ("agents", openai_agents),
     "pydantic-ai": ("pydantic_ai", pydantic_ai),
 }

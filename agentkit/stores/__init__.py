@@ -45,6 +45,10 @@ class Row:
     """The same not yet encoded, where the writer has it: it spares the store reading ``data``."""
 
 
+Batches = Sequence[tuple[str, Sequence[Row]]]
+"""Rows of several sessions, each as ``Store.append`` takes them."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
     """A line of ``agentkit sessions list``."""

@@ -19,6 +19,9 @@ class MemoryStore:
 
     where = "memory"
 
+    immediate = True
+    """Nothing here waits, so no worker thread is needed."""
+
     def __init__(self) -> None:
         self._logs: dict[str, list[Row]] = {}
         self._hashes: dict[str, list[bytes]] = {}

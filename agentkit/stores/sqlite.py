@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from agentkit.errors import StoreError
-from agentkit.stores import Listener, Row, SessionInfo, _sqlite_format, chain
+from agentkit.errors import AgentkitError, StoreError
+from agentkit.stores import Batches, Listener, Row, SessionInfo, _sqlite_format, chain
 from agentkit.stores._sqlite_format import FORMAT, insert, put
 from agentkit.stores._sqlite_listener import SQLiteListener
 from agentkit.stores._summary import (
@@ -63,6 +63,26 @@ class SQLiteStore:
             return
         with self._database() as db, _transaction(db):  # one transaction, one fsync
             self._append(db, session_id, rows)
+
+    def append_all(self, batches: Batches) -> list[AgentkitError | None]:
+        """``append`` for several sessions in one transaction; an error concerns its own only.
+
+        Raises:
+            StoreError: the file cannot be written; then nothing was.
+        """
+        errors: list[AgentkitError | None] = []
+        with self._database() as db, _transaction(db):
+            for session_id, rows in batches:
+                db.execute("SAVEPOINT one")
+                try:
+                    self._append(db, session_id, rows)
+                except AgentkitError as error:
+                    db.execute("ROLLBACK TO one")
+                    errors.append(error)
+                else:
+                    errors.append(None)
+                db.execute("RELEASE one")
+        return errors
 
     def _append(self, db: sqlite3.Connection, session_id: str, rows: Sequence[Row]) -> None:
         found = db.execute(

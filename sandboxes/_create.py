@@ -37,10 +37,14 @@ async def resolve_image(engine: Engine, image: str | None, progress: Progress) -
     Raises:
         ImageError: it can be neither found nor had.
     """
-    if image is None:
-        from agentkit.sandboxes.images import ensure_base_image
+    if image is None or image.startswith("agentkit-"):
+        from agentkit.sandboxes.images import BASE_NAME, NAMES, ensure_image
 
-        return await engine.call(lambda: ensure_base_image(engine.client, progress=progress))
+        own = image or BASE_NAME
+        if own in NAMES:
+            return await engine.call(lambda: ensure_image(engine.client, own, progress=progress))
+
+    assert image is not None
 
     def have() -> str:
         from docker.errors import APIError, ImageNotFound

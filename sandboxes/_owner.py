@@ -71,10 +71,16 @@ async def sweep(engine: Engine) -> int:
     return removed
 
 
-async def prune(engine: Engine, *, everything: bool = False) -> list[str]:
-    """Remove the containers of dead owners, running or not; of living ones too if asked."""
+async def prune(engine: Engine, *, everything: bool = False, session: str = "") -> list[str]:
+    """Remove the containers of dead owners, running or not; of living ones too if asked.
+
+    Args:
+        session: only those of this session.
+    """
     removed: list[str] = []
     for entry in await _ours(engine):
+        if session and entry["Labels"].get(SESSION) != session:
+            continue
         if everything or owner_dead(entry["Labels"].get(OWNER, "")):
             await _remove_entry(engine, entry)
             removed.append(entry["Id"][:12])

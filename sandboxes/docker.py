@@ -44,7 +44,8 @@ class Docker:
 
     Args:
         workspace: the only folder of this machine that is visible inside, at ``/workspace``.
-        image: any image with ``/bin/sh``; the project's base image if not given.
+        image: any image with ``/bin/sh``; ``agentkit-base`` if not given. ``agentkit-python`` and
+            ``agentkit-node`` are ours, too, and are built at first use.
         workspace_mode: ``mount`` works on the folder itself, ``copy`` on a copy of it.
         network: ``none``, ``open``, or ``allow:HOST,…``: only these hosts, through a proxy in this
             process. ``host`` is its ports 80 and 443; ``host:8443``, ``host:*``, ``*.host``,

@@ -13,15 +13,22 @@ sandbox = new_app(help="Build the sandbox image, list and prune sandboxes.", no_
 
 @sandbox.command("build")
 def build(
+    name: Annotated[
+        str, typer.Argument(metavar="[base|python|node]", help="Which image.")
+    ] = "base",
     force: Annotated[bool, typer.Option("--force", help="Also if it exists already.")] = False,
 ) -> None:
-    """Build the base image, if the engine does not have it."""
+    """Build one of our images, if the engine does not have it as these files describe it."""
+    from agentkit.errors import UsageError
+
+    if name not in ("base", "python", "node"):
+        raise UsageError(f"there is no image {name!r}", hint="Choose base, python or node")
 
     async def work(engine: Any) -> None:
-        from agentkit.sandboxes.images import ensure_base_image
+        from agentkit.sandboxes.images import ensure_image
 
         tag = await engine.call(
-            lambda: ensure_base_image(engine.client, progress=print, force=force)
+            lambda: ensure_image(engine.client, f"agentkit-{name}", progress=print, force=force)
         )
         print(f"ready: {tag}")
 
@@ -53,15 +60,22 @@ def prune(
     everything: Annotated[
         bool, typer.Option("--all", help="Also those that a living process uses.")
     ] = False,
+    session: Annotated[
+        str, typer.Option("--session", metavar="ID", help="Only those of this session.")
+    ] = "",
 ) -> None:
     """Remove the sandboxes of processes that are gone."""
 
     async def work(engine: Any) -> None:
+        from agentkit.sandboxes._egress import remove_network
         from agentkit.sandboxes._owner import prune as remove_left_over
         from agentkit.sandboxes._snapshots import prune_images
 
-        removed = await remove_left_over(engine, everything=everything)
-        removed += await prune_images(engine, everything=everything)
+        removed = await remove_left_over(engine, everything=everything, session=session)
+        if not session:
+            removed += await prune_images(engine, everything=everything)
+            if await remove_network(engine):
+                removed.append("the network of allow-lists")
         print(f"removed {', '.join(removed)}" if removed else "nothing to remove")
 
     _with_engine(work)

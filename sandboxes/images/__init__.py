@@ -1,7 +1,8 @@
-"""The image that our Docker sandbox starts from, built on first use and named by its content.
+"""The images that our Docker sandbox starts from, built on first use and named by their content.
 
 ``agentkit-base:<hash>`` is built from the files in ``base/``; the hash is over those files, so the
 image is built again exactly when one of them changes. ``agentkit-base:latest`` follows it.
+``agentkit-python`` and ``agentkit-node`` stand on it, and their hashes cover its hash.
 """
 
 from __future__ import annotations
@@ -25,12 +26,23 @@ from requests.exceptions import RequestException
 
 from agentkit.errors import EngineUnavailable, ImageError
 
-__all__ = ["BASE_NAME", "HASH_LABEL", "base_image_tag", "base_parent", "ensure_base_image"]
+__all__ = [
+    "BASE_NAME",
+    "HASH_LABEL",
+    "NAMES",
+    "base_image_tag",
+    "base_parent",
+    "ensure_base_image",
+    "ensure_image",
+    "image_tag",
+]
 
 BASE_NAME = "agentkit-base"
+NAMES = (BASE_NAME, "agentkit-python", "agentkit-node")
 HASH_LABEL = "agentkit.image.hash"
 
-_BASE = Path(__file__).parent / "base"
+_FOLDER = Path(__file__).parent
+_BASE = _FOLDER / "base"
 # Where distributions keep the bundle of trusted authorities: Debian, Fedora, Alpine and macOS.
 _CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -45,7 +57,12 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 def base_image_tag() -> str:
     """Return the name of the base image that these files describe, built or not."""
-    return f"{BASE_NAME}:{_content_hash()}"
+    return image_tag(BASE_NAME)
+
+
+def image_tag(name: str) -> str:
+    """Return the name with the hash of what one of ``NAMES`` is built from."""
+    return f"{name}:{_content_hash(name)}"
 
 
 def base_parent() -> str:
@@ -60,9 +77,21 @@ def ensure_base_image(
     progress: Callable[[str], None],
     force: bool = False,
 ) -> str:
-    """Build the base image unless the engine has it, and return its name.
+    """Build the base image unless the engine has it: see ``ensure_image``."""
+    return ensure_image(client, BASE_NAME, progress=progress, force=force)
+
+
+def ensure_image(
+    client: docker.DockerClient,
+    name: str,
+    *,
+    progress: Callable[[str], None],
+    force: bool = False,
+) -> str:
+    """Build one of our images, and what it stands on, unless the engine has it; its full name.
 
     Args:
+        name: one of ``NAMES``.
         client: the engine to build on. It needs no time-out longer than the default.
         progress: called with one line at a time while the build runs; not called otherwise.
         force: build even when it exists, for example after this machine got another certificate
@@ -72,28 +101,39 @@ def ensure_base_image(
         ImageError: the build failed.
         EngineUnavailable: the engine stopped answering.
     """
-    tag = base_image_tag()
+    tag = image_tag(name)
+    parent = ""
+    if name != BASE_NAME and (force or not _has(client, tag)):
+        parent = ensure_image(client, BASE_NAME, progress=progress, force=force)
     with _engine_errors(tag):
         if force or not _exists(client, tag):
             progress(f"building the sandbox image {tag} (first use; a minute or two)")
-            _build(client, tag, progress, nocache=force)
+            _build(client, tag, parent, progress, nocache=force)
         image: Any = client.images.get(tag)  # its type stubs are incomplete
-        image.tag(BASE_NAME, "latest")
+        image.tag(name, "latest")
     return tag
 
 
-def _content_files() -> list[Path]:
-    return sorted(path for path in _BASE.iterdir() if path.is_file())
+def _content_files(name: str) -> list[Path]:
+    folder = _FOLDER / name.removeprefix("agentkit-")
+    return sorted(path for path in folder.iterdir() if path.is_file())
 
 
-def _content_hash() -> str:
+def _content_hash(name: str) -> str:
     digest = hashlib.sha256()
-    for path in _content_files():
+    if name != BASE_NAME:
+        digest.update(_content_hash(BASE_NAME).encode())
+    for path in _content_files(name):
         content = path.read_bytes()
         # The length keeps two files apart, whatever their bytes.
         digest.update(f"{path.name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()[:12]
+
+
+def _has(client: docker.DockerClient, tag: str) -> bool:
+    with _engine_errors(tag):
+        return _exists(client, tag)
 
 
 def _exists(client: docker.DockerClient, tag: str) -> bool:
@@ -105,10 +145,16 @@ def _exists(client: docker.DockerClient, tag: str) -> bool:
 
 
 def _build(
-    client: docker.DockerClient, tag: str, progress: Callable[[str], None], *, nocache: bool
+    client: docker.DockerClient,
+    tag: str,
+    parent: str,
+    progress: Callable[[str], None],
+    *,
+    nocache: bool,
 ) -> None:
     records = client.api.build(
-        fileobj=_context(),
+        fileobj=_context(tag.partition(":")[0]),
+        buildargs={"BASE": parent} if parent else None,
         custom_context=True,
         tag=tag,
         labels={HASH_LABEL: tag.partition(":")[2]},
@@ -156,11 +202,11 @@ def _build_error(error: str, last: list[str]) -> ImageError:
     )
 
 
-def _context() -> io.BytesIO:
+def _context(name: str) -> io.BytesIO:
     """Return the build context as a tar archive: our files and this machine's authorities."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path in _content_files():
+        for path in _content_files(name):
             _add(tar, path.name, path.read_bytes())
         _add(tar, "host-ca.crt", _host_ca())
     buffer.seek(0)

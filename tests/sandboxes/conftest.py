@@ -53,6 +53,31 @@ mkdir mktemp mv nohup od printf ps pwd readlink rm rmdir sed seq setsid sleep so
 tee test timeout touch tr true uname uniq vi wc which xargs yes"""
 
 
+def ours(client: Any, **labels: str) -> list[dict[str, Any]]:
+    """Containers with our label and these, running or not, as the engine lists them."""
+    wanted = ["agentkit.sandbox", *(f"{name}={value}" for name, value in labels.items())]
+    return client.api.containers(all=True, filters={"label": wanted})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """After all tests of this process, the engine has no container that it made."""
+    yield
+    import docker
+    from docker.errors import DockerException
+
+    from agentkit.sandboxes._owner import OWNER, owner_now
+
+    try:
+        client = docker.from_env()
+    except DockerException:
+        return
+    try:
+        assert ours(client, **{OWNER: owner_now()}) == []
+    finally:
+        client.close()
+
+
 @pytest.fixture(scope="module")
 def results() -> dict[tuple[str, str], str]:
     return RESULTS

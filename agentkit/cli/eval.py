@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +15,10 @@ import typer
 
 from agentkit.cli import INTERRUPTED
 from agentkit.cli.options import takes
-from agentkit.errors import UsageError
+from agentkit.errors import AgentkitError, UsageError
 
 if TYPE_CHECKING:
-    from agentkit.evals.job import Job, Plan
+    from agentkit.evals.job import Job, Plan, Runner
     from agentkit.evals.spec import AgentKind, Contestant
 
 MONEY = 3
@@ -79,6 +81,9 @@ class EvalOptions:
     retries: Annotated[
         int, _option("--retries", text="Further tries after a fault of sandbox or provider.")
     ] = 1
+    engine: Annotated[
+        str, _option("--engine", text="Where trials run: local, or ray (RAY_ADDRESS).")
+    ] = "local"
     base_url: Annotated[
         str, _option("--base-url", metavar="URL", text="Another endpoint.", shown=False)
     ] = ""
@@ -110,7 +115,7 @@ def eval(
         retries=given.retries,
     )
     folder = given.job or Path("jobs") / f"{datetime.now().astimezone():%Y-%m-%d__%H-%M-%S}"
-    raise typer.Exit(start(plan, folder))
+    raise typer.Exit(start(plan, folder, given.engine))
 
 
 def contestants(given: EvalOptions) -> tuple[Contestant, ...]:
@@ -156,14 +161,20 @@ def _check(contestant: Contestant) -> None:
     require_key(settings, ladder)
 
 
-def start(plan: Plan, folder: Path) -> int:
-    """Run the job and give the exit code."""
+def start(plan: Plan, folder: Path, engine: str = "local") -> int:
+    """Run the job and give the exit code.
+
+    Raises:
+        UsageError: there is no engine of that name.
+    """
+    if engine not in ("local", "ray"):
+        raise UsageError(f"there is no engine {engine!r}", hint="Choose local or ray")
     import anyio
 
     from agentkit.evals.job import open_job
 
     with open_job(folder, plan) as job:
-        stopped = anyio.run(_run, job)
+        stopped = anyio.run(_run, job, engine)
         write_reports(job)
         if stopped:
             _say(f"interrupted; go on with the same command and --job {folder}")
@@ -171,15 +182,15 @@ def start(plan: Plan, folder: Path) -> int:
         return verdict(job)
 
 
-async def _run(job: Job) -> bool:
+async def _run(job: Job, engine: str) -> bool:
     """Whether the user stopped it."""
     import anyio
 
     from agentkit.cli.eval_view import make_view
     from agentkit.evals.job import run_job
-    from agentkit.evals.local import LocalRunner
 
     stopped = False
+    failed: AgentkitError | None = None
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, make_view() as view:
         async with anyio.create_task_group() as tasks:
 
@@ -190,10 +201,31 @@ async def _run(job: Job) -> bool:
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(listen)
-            async with LocalRunner.open() as runner:
-                await run_job(job, runner, view)
+            try:
+                async with _runner(engine) as runner:
+                    await run_job(job, runner, view)
+            except AgentkitError as error:
+                failed = error  # raised in here, the task group would wrap it
             tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
     return stopped
+
+
+@asynccontextmanager
+async def _runner(engine: str) -> AsyncGenerator[Runner]:
+    if engine == "local":
+        from agentkit.evals.local import LocalRunner
+
+        async with LocalRunner.open() as runner:
+            yield runner
+        return
+    from agentkit.evals.cluster import RayRunner
+
+    async with RayRunner.open() as cluster:
+        for node, reason in cluster.without_engine.items():
+            _say(f"node {node[:8]} gets no trials: {reason}")
+        yield cluster
 
 
 def write_reports(job: Job) -> None:

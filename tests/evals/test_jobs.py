@@ -281,6 +281,13 @@ def test_the_money_limit_of_a_job_holds(cli: Cli, make_task: MakeTask, tmp_path:
     assert 0 < json.loads(line)["cost_usd"] <= 0.004
 
 
+def test_without_an_engine(cli: Cli, make_task: MakeTask, tmp_path: Path) -> None:
+    arguments = ["eval", str(make_task()), "--agent", "nop", "--job", str(tmp_path / "job")]
+    ran = cli(*arguments, env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    assert ran.code == 5
+    assert "no container engine answers" in ran.err
+
+
 def test_ctrl_c_leaves_no_container_and_a_job_that_goes_on(
     make_task: MakeTask, tmp_path: Path
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +18,7 @@ from agentkit.testing._answer import Completion, call_id
 from agentkit.testing.cache import Approximate, Cache, Renderer, tokens_of
 from agentkit.testing.faults import BALANCE_429, UNBILLED, Fault, HttpFault, schedule
 from agentkit.testing.script import Reply, Script, ScriptExhausted, ScriptLike
+from agentkit.testing.vendor import Exact, VendorRefused
 
 _PLENTY = 110.0
 """US dollars in an account that has no limit."""
@@ -51,7 +54,8 @@ class Bill:
 
     @property
     def usd(self) -> float:
-        return sum(cost for *_, cost in self.entries)
+        """US dollars; exact to the last digit whatever the order of the requests."""
+        return math.fsum(cost for *_, cost in self.entries)
 
     @property
     def usage(self) -> Usage:
@@ -93,7 +97,7 @@ class Provider:
         self._balance = balance
         self._concurrency = concurrency
         self._keep = keep
-        self._renderer = _renderer(exact=exact)
+        self._renderer: Renderer = Exact() if exact else Approximate()
         self._clock = clock or (lambda: datetime.now(UTC))
         self._catalogue = catalogue or Catalogue.load()
         self._cache = Cache()
@@ -117,7 +121,7 @@ class Provider:
         try:
             request = self._read(record, raw)
             self._admit(record, request, fault, in_flight)
-            pieces = self._renderer.pieces(request)
+            pieces = self._prompt(record, request)
             too_long = rules.overflow(request, tokens_of(sum(map(len, pieces))))
             if too_long:
                 raise Refused(too_long)
@@ -168,6 +172,13 @@ class Provider:
         if problem:
             self.violations.append(f"{name}: {problem.message}")
             raise Refused(problem)
+
+    def _prompt(self, record: Recorded, request: dict[str, Any]) -> Sequence[bytes]:
+        try:
+            return self._renderer.pieces(request)
+        except VendorRefused as refused:  # what our own rules let pass
+            self.violations.append(f"request {record.number}: {refused.answer.message}")
+            raise Refused(refused.answer) from refused
 
     def _next(self, request: dict[str, Any], fault: Fault) -> tuple[Reply, Fault]:
         """The script's next reply; it counts as given unless the fault spoils it."""
@@ -226,7 +237,9 @@ class Provider:
         user = str(request.get("user_id") or "")
         prompt, hit = self._cache.charge(model, user, pieces)
         message = Completion("", 0, model, reply, None).message()
-        self._cache.store(model, user, self._renderer.whole(request, message, pieces))
+        # An answer that no later request could hold makes no unit.
+        with contextlib.suppress(VendorRefused):
+            self._cache.store(model, user, self._renderer.whole(request, message, pieces))
         thought = tokens_of(len(reply.reasoning.encode("utf-8", "replace")))
         said = reply.content + "".join(call.name + call.text for call in reply.calls)
         return Usage(
@@ -236,11 +249,3 @@ class Provider:
             completion_tokens=thought + tokens_of(len(said.encode("utf-8", "replace"))),
             reasoning_tokens=thought,
         )
-
-
-def _renderer(*, exact: bool) -> Renderer:
-    if not exact:
-        return Approximate()
-    from agentkit.testing.vendor import Exact
-
-    return Exact()

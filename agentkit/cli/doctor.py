@@ -51,6 +51,7 @@ def doctor(
         "python": _python,
         "key": lambda: _key(api_key_env, url),
         "endpoint": lambda: _endpoint(api_key_env, url),
+        "balance": lambda: _balance(api_key_env, url),
         "engine": _engine,
         "image": _image,
         "disk": lambda: _disk(home),
@@ -126,6 +127,18 @@ def _endpoint(variable: str, url: str) -> Finding:
     names = ask_served(url, key)
     where = url or "api.deepseek.com"
     return Finding(True, f"{where} serves {', '.join(names[:6]) or 'nothing'}")
+
+
+def _balance(variable: str, url: str) -> Finding:
+    from agentkit.cli.models import ask_balance
+
+    key = os.environ.get(variable, "")
+    if not url and not key:
+        return Finding(False, "not asked, as there is no key", "Set the key first", needed=False)
+    told = ask_balance(url, key)
+    if told is None:
+        return Finding(True, "this endpoint tells none", needed=False)
+    return Finding(told[0], told[1], "Top up the account: requests are refused until then")
 
 
 def _engine() -> Finding:

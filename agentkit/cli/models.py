@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from agentkit.models.catalogue import Catalogue, ModelFacts
+    from agentkit.models.endpoint import Endpoint
+
+_T = TypeVar("_T")
 
 WAIT = 8.0
 """Seconds that the provider has to say what it serves."""
@@ -39,6 +43,20 @@ def models(
         return
     _tell(rows)
     _tell_served(served, problem, catalogue)
+    if served is not None:
+        _tell_balance(base_url or os.environ.get("AGENTKIT_BASE_URL", ""), api_key_env)
+
+
+def _tell_balance(url: str, variable: str) -> None:
+    from agentkit.errors import AgentkitError
+
+    try:
+        told = ask_balance(url, os.environ.get(variable, ""))
+    except AgentkitError as error:
+        print(f"the account: {error}")
+        return
+    if told is not None:
+        print(f"the account holds {told[1]}{'' if told[0] else ', too little for requests'}")
 
 
 def _row(catalogue: Catalogue, facts: ModelFacts, now: datetime) -> dict[str, Any]:
@@ -107,12 +125,33 @@ def ask_served(url: str, key: str) -> list[str]:
     Raises:
         ModelError: it does not say, or not in time.
     """
+    return _in_time(url, key, lambda endpoint: endpoint.models())
+
+
+def ask_balance(url: str, key: str) -> tuple[bool, str] | None:
+    """Whether the account can pay, and its money in words; None where an endpoint tells none.
+
+    Raises:
+        ModelError: the key is refused, or there is no answer in time.
+    """
+    from agentkit.errors import RequestInvalid
+
+    try:
+        told = _in_time(url, key, lambda endpoint: endpoint.balance())
+    except RequestInvalid:  # only DeepSeek has this address
+        return None
+    infos = told.get("balance_infos") or []
+    amounts = [f"{each.get('total_balance', '?')} {each.get('currency', '')}" for each in infos]
+    return bool(told.get("is_available")), ", ".join(amounts) or "nothing"
+
+
+def _in_time(url: str, key: str, question: Callable[[Endpoint], Awaitable[_T]]) -> _T:
     import anyio
 
     from agentkit.errors import Unreachable
 
     try:
-        return anyio.run(_ask, url, key)
+        return anyio.run(_ask, url, key, question)
     except TimeoutError:
         raise Unreachable(
             f"{url or 'api.deepseek.com'} gave no answer within {WAIT:g} s",
@@ -120,7 +159,7 @@ def ask_served(url: str, key: str) -> list[str]:
         ) from None
 
 
-async def _ask(url: str, key: str) -> list[str]:
+async def _ask(url: str, key: str, question: Callable[[Endpoint], Awaitable[_T]]) -> _T:
     import anyio
 
     from agentkit.models.endpoint import connect
@@ -128,7 +167,7 @@ async def _ask(url: str, key: str) -> list[str]:
     endpoint = connect(url, key)
     try:
         with anyio.fail_after(WAIT):
-            return await endpoint.models()
+            return await question(endpoint)
     finally:
         with anyio.CancelScope(shield=True):
             await endpoint.aclose()

@@ -12,6 +12,7 @@ from typing import Any
 
 from agentkit.errors import AgentkitError
 from agentkit.testing.faults import CATALOGUE
+from agentkit.testing.script import recorded
 from agentkit.testing.server import FakeDeepSeek
 
 
@@ -55,7 +56,11 @@ def _options() -> argparse.Namespace:
         description="A scripted DeepSeek on loopback. Prints its address, serves until Ctrl-C.",
     )
     add = parser.add_argument
-    add("--script", help='JSON: a list of replies, or {"part of first user text": [replies]}')
+    add(
+        "--script",
+        help='JSON: a list of replies, or {"part of first user text": [replies]};'
+        " or a session's events, one a line (.jsonl), whose answers are played again",
+    )
     add("--port", type=int, default=0, help="0 takes a free one")
     add("--faults", default="", help="REQUEST=FAULT,… for instance 4=429*3,9=empty")
     add("--list-faults", action="store_true", help="name every fault and stop")
@@ -71,6 +76,9 @@ def _options() -> argparse.Namespace:
 
 
 def _script(file: str) -> Any:
+    if file.endswith(".jsonl"):
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        return recorded(json.loads(line) for line in lines if line.strip())
     data: Any = json.loads(Path(file).read_text(encoding="utf-8"))
     if type(data) not in (list, dict):
         raise ValueError(f"{file} holds neither a list nor an object")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -125,6 +125,35 @@ class Script:
                 self._used[counter] = self._used.get(counter, 0) + 1
 
         return steps[used], given
+
+
+def recorded(events: Iterable[Mapping[str, Any]]) -> list[Reply]:
+    """The answers of a recorded session, to be played again.
+
+    Args:
+        events: the session's events as JSON objects, for instance the lines of an export, or
+            ``map(to_dict, read(store, session_id))``. Only ``model.responded`` is looked at.
+
+    Raises:
+        UsageError: there is no answer among them.
+    """
+    replies: list[Reply] = []
+    for event in events:
+        if event.get("type") == "model.responded":
+            calls = [
+                Call(each["name"], each["arguments"], each["id"]) for each in event.get("calls", ())
+            ]
+            replies.append(
+                Reply(
+                    content=event.get("content", ""),
+                    reasoning=event.get("reasoning", ""),
+                    calls=calls,
+                    finish_reason=event.get("finish_reason"),
+                )
+            )
+    if not replies:
+        raise UsageError("there is no model.responded among these events")
+    return replies
 
 
 def first_user_text(request: Mapping[str, Any]) -> str:

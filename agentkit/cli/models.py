@@ -140,7 +140,7 @@ def ask_balance(url: str, key: str) -> tuple[bool, str] | None:
         told = _in_time(url, key, lambda endpoint: endpoint.balance())
     except RequestInvalid:  # only DeepSeek has this address
         return None
-    infos = told.get("balance_infos") or []
+    infos: list[dict[str, Any]] = told.get("balance_infos") or []
     amounts = [f"{each.get('total_balance', '?')} {each.get('currency', '')}" for each in infos]
     return bool(told.get("is_available")), ", ".join(amounts) or "nothing"
 

@@ -1,6 +1,6 @@
 # The two commands to know: make demo, make test. Each does all its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup docker image unit local-llm lint format types matrix bench-startup clean
+.PHONY: help demo test setup docker image unit local-llm lint format types matrix bench-startup bench-history clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ format: setup ## put the style right where that is mechanical
 
 types: setup ## pyright, strict
 	@.venv/bin/pyright
+
+bench-history: setup ## what a turn costs as the history grows, beside others
+	@.venv/bin/python -m benchmarks.history
 
 bench-startup: setup ## what importing and starting cost
 	@.venv/bin/python -m benchmarks.startup

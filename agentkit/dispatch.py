@@ -27,6 +27,7 @@ from agentkit.events import (
 from agentkit.hooks import Call, Refuse, appended
 from agentkit.models.arguments import Broken, nearest_name, parse_arguments
 from agentkit.models.types import ToolCall
+from agentkit.outputs import capped
 from agentkit.tool import Claim, Tool, ToolContext, ToolResult
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ async def _call(run: Run, planned: _Planned) -> ToolFinished:
         result = ToolResult(f"ERROR: {type(error).__name__}: {error}", ok=False)
     if tool.ends_run and result.ok and result.data.get("achieved", True):
         result = await _held_by_checks(run, result)
+    result = await capped(run, tool, planned.call.id, result)
     finished = replace(
         _result(planned, "done" if result.ok else "failed", result.content),
         display=result.display,

@@ -23,6 +23,10 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 """DeepSeek refuses other names (deepseek-recipe 0.2.0)."""
 
 
+OUTPUT_LIMIT = 50_000
+"""Characters of a result, where its tool says nothing else: some 12,000 tokens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a call touches, so that calls of one turn can run side by side.
@@ -115,6 +119,8 @@ class Tool:
     """Safe to run again when a crash left its outcome unknown."""
     ends_run: bool = False
     """A successful call ends the run, if the required checks pass."""
+    output_limit: int = OUTPUT_LIMIT
+    """Characters of one result; the rest is left out of its middle, and the model is told."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -166,6 +172,7 @@ def tool(
     claims: Claims | None = ...,
     repeatable: bool | None = ...,
     ends_run: bool = ...,
+    output_limit: int = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -177,6 +184,7 @@ def tool(
     claims: Claims | None = None,
     repeatable: bool | None = None,
     ends_run: bool = False,
+    output_limit: int | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a typed function, sync or async.
 
@@ -189,6 +197,8 @@ def tool(
         read_only: it changes nothing: may run beside other calls, and again after a crash.
         claims: what a call touches, from its arguments; default: everything.
         repeatable: default: the same as ``read_only``.
+        output_limit: characters of one result, which the description then tells the model; by
+            default ``OUTPUT_LIMIT``, of which it is told where a result was cut.
 
     Raises:
         UsageError: a parameter has no annotation, or one that has no JSON Schema.
@@ -198,15 +208,19 @@ def tool(
         claim = READS_ALL if read_only else WRITES_ALL
         summary, notes = _docstring(inspect.getdoc(function) or "")
         signature = _Signature.of(function, notes)
+        words = description or summary
+        if output_limit is not None:
+            words += f" A result over {output_limit:,} characters loses its middle."
         return Tool(
             name or function.__name__,
-            description or summary,
+            words,
             signature.schema,
             signature.call,
             signature.check,
             claims or (lambda _arguments: (claim,)),
             read_only if repeatable is None else repeatable,
             ends_run,
+            OUTPUT_LIMIT if output_limit is None else output_limit,
         )
 
     return make if function is None else make(function)

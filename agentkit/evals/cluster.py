@@ -74,9 +74,8 @@ class RayRunner:
         ray: Any = package  # its types are unknown in part
         where = address or os.environ.get(_ADDRESS, "")
         try:
-            await anyio.to_thread.run_sync(
-                lambda: ray.init(address=where or None, log_to_driver=False, logging_level=40)
-            )
+            # Not in a worker thread: Ray's processes end with the thread that began them.
+            ray.init(address=where or "local", log_to_driver=False, logging_level=40)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UsageError(
                 f"no Ray cluster answers at {where or 'this machine'}: {error}",
@@ -192,16 +191,17 @@ async def _run(parcel: Parcel, root: Path) -> tuple[Outcome, bytes]:
     folder.mkdir()
     async with LocalRunner.open() as runner:  # it removes what a dead worker left here
         outcome = await runner(trial, task, folder, max_cost=parcel.max_cost, say=lambda _: None)
-    return outcome, _tar(folder)
+    return outcome, pack(folder)
 
 
 def _packed(trial: Trial, task: Task, max_cost: float) -> Parcel:
     ladder = Path(trial.contestant.ladder)
     words = ladder.read_bytes() if ladder.suffix == ".toml" else b""
-    return Parcel(trial, _tar(task.path), words, max_cost)
+    return Parcel(trial, pack(task.path), words, max_cost)
 
 
-def _tar(folder: Path) -> bytes:
+def pack(folder: Path) -> bytes:
+    """The folder as a compressed tar."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         tar.add(folder, arcname=".")

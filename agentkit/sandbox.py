@@ -9,6 +9,7 @@ Paths inside a sandbox are POSIX strings. Output is bytes: decoding is the tools
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ much or for filling the disk, killed by the kernel for memory, or with the sandb
 
 DEFAULT_KEEP = 1 << 20
 FLOOD_LIMIT = 64 << 20
+JOB_KEEP = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,67 @@ class Capabilities:
     """The sandbox outlives this process and can be opened again from its reference."""
 
 
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """What is known of a job without reading its output."""
+
+    name: str
+    command: str
+    running: bool
+    exit_code: int | None
+    """None while it runs; 137 where it was killed together with what would have told."""
+    started: float
+    """Seconds since the epoch, by the sandbox's clock."""
+    total: int
+    """Bytes of output so far, also those that are no longer kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutput:
+    """A piece of a job's output, both streams in their true order."""
+
+    data: bytes
+    start: int
+    """Where ``data`` begins, counted from the job's first byte. Larger than what was asked for
+    where the ring buffer had dropped the bytes between."""
+    info: JobInfo
+
+    @property
+    def next(self) -> int:
+        """What to ask for in the next call."""
+        return self.start + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One line that a search found."""
+
+    path: str
+    """Absolute."""
+    line: int
+    """Counted from 1."""
+    text: bytes
+    """Without its line feed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What a search found, in order of path and line."""
+
+    found: tuple[Match, ...]
+    truncated: bool
+    """There are more than were asked for."""
+
+
 @runtime_checkable
 class Shell(Protocol):
-    """A persistent shell. One command at a time; concurrent calls wait for each other."""
+    """A persistent shell. One command at a time; concurrent calls wait for each other.
+
+    Its name is its reference: ``sandbox.shell(name)`` of a sandbox that was reopened continues
+    in the directory and with the exported variables of the last command that had ended. The first
+    result says ``shell_restarted``, as other variables are gone. A command that was under way is
+    killed when the sandbox is reopened.
+    """
 
     @property
     def name(self) -> str: ...
@@ -143,6 +203,81 @@ class Shell(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Job(Protocol):
+    """A command that runs by itself, with input and output of its own.
+
+    Its output goes to a ring buffer inside the sandbox, so that nobody has to read it and nothing
+    grows. Its name is its reference: ``sandbox.job(name)`` finds it again, also in a sandbox that
+    was reopened after a crash (its input has ended then).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def info(self) -> JobInfo:
+        """Whether it runs, or how it ended.
+
+        Raises:
+            SandboxGone: the sandbox has died, and the job with it.
+        """
+        ...
+
+    async def poll(self, since: int = 0, *, max_bytes: int = DEFAULT_KEEP) -> JobOutput:
+        """Return output from byte ``since`` on, at once; empty where there is nothing new."""
+        ...
+
+    async def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for its end; the exit code, or None if it runs longer than ``timeout`` seconds."""
+        ...
+
+    async def write(self, data: bytes, *, end: bool = False) -> None:
+        """Write to its standard input, and close that if asked.
+
+        Raises:
+            SandboxError: its input has ended, or the job has.
+        """
+        ...
+
+    async def kill(self, *, grace: float = 1.0) -> int | None:
+        """TERM, then KILL for all its processes after ``grace`` seconds; the exit code."""
+        ...
+
+
+@runtime_checkable
+class Pty(Protocol):
+    """A command at a terminal. What is not read waits; the program waits with it.
+
+    It ends with this process: after a crash only its loss can be said.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while the command runs (known once ``read`` has met the end)."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        r"""Type these bytes (``\r`` is Enter, ``\x03`` Ctrl-C).
+
+        Raises:
+            SandboxError: the command has ended.
+        """
+        ...
+
+    async def read(self, *, timeout: float = 1.0, max_bytes: int = DEFAULT_KEEP) -> bytes:
+        """Return what comes next: at least a byte, unless the time or the command has ended."""
+        ...
+
+    async def resize(self, rows: int, columns: int) -> None: ...
+
+    async def close(self) -> None:
+        """End the command and everything it started. Safe to call twice."""
+        ...
 
 
 @runtime_checkable
@@ -191,7 +326,9 @@ class Sandbox(Protocol):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         timeout: float | None = 60.0,
+        idle_timeout: float | None = None,
         keep: int = DEFAULT_KEEP,
+        flood_limit: int = FLOOD_LIMIT,
         split: bool = False,
         on_output: OutputCallback | None = None,
     ) -> ExecResult:
@@ -202,11 +339,63 @@ class Sandbox(Protocol):
         """
         ...
 
+    async def start_job(
+        self,
+        command: str,
+        *,
+        name: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        keep: int = JOB_KEEP,
+    ) -> Job:
+        """Start a command that runs by itself; about the last ``keep`` bytes of output are kept.
+
+        Raises:
+            ValueError: a job of that name runs, or the command holds a NUL character.
+        """
+        ...
+
+    async def job(self, name: str) -> Job:
+        """The job of that name, running or ended.
+
+        Raises:
+            SandboxError: there is none.
+        """
+        ...
+
+    async def jobs(self) -> list[JobInfo]:
+        """All jobs of this sandbox, oldest first."""
+        ...
+
+    async def open_pty(
+        self,
+        command: str = "",
+        *,
+        rows: int = 24,
+        columns: int = 80,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Pty:
+        """Start a command (a shell, if none is given) at a terminal of its own.
+
+        Raises:
+            ValueError: the command holds a NUL character, or the size is not 1 to 1000.
+        """
+        ...
+
     async def read_file(self, path: str, *, max_bytes: int = 16 << 20) -> bytes:
         """The file's bytes.
 
         Raises:
             FileError: missing, a directory, denied, or larger than ``max_bytes``.
+        """
+        ...
+
+    async def read_part(self, path: str, offset: int, size: int) -> bytes:
+        """Up to ``size`` bytes from ``offset`` on, of a file of any size.
+
+        Raises:
+            FileError: missing, a directory, or denied.
         """
         ...
 
@@ -227,6 +416,53 @@ class Sandbox(Protocol):
 
         Raises:
             FileError: missing, or not a directory.
+        """
+        ...
+
+    async def upload(self, source: str | os.PathLike[str], path: str) -> None:
+        """Copy a file or a folder of this machine to ``path``, whatever its size.
+
+        A folder's content is merged into ``path``. Modes and symbolic links are kept (a link is
+        copied, never followed), owners are the sandbox's user; sockets and devices are left out.
+
+        Raises:
+            FileError: ``source`` cannot be read, or ``path`` not be written.
+        """
+        ...
+
+    async def download(self, path: str, target: str | os.PathLike[str]) -> None:
+        """Copy a file or a folder to this machine, whatever its size.
+
+        ``target`` must not exist yet. Nothing is ever written outside it: links are made as links,
+        after all files.
+
+        Raises:
+            FileError: ``path`` cannot be read, or ``target`` exists or cannot be written.
+        """
+        ...
+
+    async def search(
+        self,
+        pattern: str,
+        path: str = ".",
+        *,
+        glob: str = "",
+        ignore_case: bool = False,
+        limit: int = 1000,
+        timeout: float = 60.0,
+    ) -> Matches:
+        """Find lines by a regular expression: ripgrep where the image has it, else ``grep -E``.
+
+        Binary files are left out; ripgrep leaves out what git ignores, too.
+
+        Args:
+            glob: only files whose name matches, like ``*.py``.
+            limit: lines to return at most.
+
+        Raises:
+            FileError: ``path`` does not exist.
+            ValueError: the pattern is not a regular expression, or not one line of text.
+            SandboxError: the search took longer than ``timeout`` seconds.
         """
         ...
 

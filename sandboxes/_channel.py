@@ -12,12 +12,20 @@ import ssl
 import struct
 import subprocess
 from collections import deque
+from contextlib import suppress
 from typing import Any, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-__all__ = ["STDERR", "STDOUT", "Channel", "ChannelClosed", "PipeChannel", "SocketChannel"]
+__all__ = [
+    "STDERR",
+    "STDOUT",
+    "Channel",
+    "ChannelClosed",
+    "PipeChannel",
+    "SocketChannel",
+]
 
 STDOUT, STDERR = 1, 2
 _CHUNK = 1 << 18
@@ -47,11 +55,78 @@ class Channel(Protocol):
         """
         ...
 
+    def end_input(self) -> None:
+        """Close the program's standard input; its output goes on.
+
+        Raises:
+            NotImplementedError: this connection cannot be closed on one side only.
+            ChannelClosed: the other side is gone.
+        """
+        ...
+
     def alive(self) -> bool:
         """False when the other side is known to be gone."""
         ...
 
     async def aclose(self) -> None: ...
+
+
+class _SocketWire:
+    """Reads and writes a connected socket, plain or TLS, without waiting."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._socket = connection
+        self.reading = self.writing = connection
+
+    def read(self, size: int) -> bytes:
+        return self._socket.recv(size)
+
+    def write(self, data: memoryview) -> int:
+        return self._socket.send(data)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def end(self) -> None:
+        if isinstance(self._socket, ssl.SSLSocket):
+            raise NotImplementedError("TLS has no half-closed connections")
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def alive(self) -> bool:
+        if isinstance(self._socket, ssl.SSLSocket):
+            return True
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+
+
+class _SshWire:
+    """Reads and writes the pipes of the ssh client that the docker package started."""
+
+    def __init__(self, raw: Any) -> None:
+        self._process: subprocess.Popen[bytes] = raw.proc
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self.reading, self.writing = self._process.stdout.fileno(), self._process.stdin.fileno()
+        os.set_blocking(self.reading, False)
+        os.set_blocking(self.writing, False)
+
+    def read(self, size: int) -> bytes:
+        return os.read(self.reading, size)
+
+    def write(self, data: memoryview) -> int:
+        return os.write(self.writing, data)
+
+    def close(self) -> None:
+        """The docker package has ended the client."""
+
+    def end(self) -> None:
+        raise NotImplementedError("the ssh client ends with its input")
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
 
 
 class SocketChannel:
@@ -64,41 +139,45 @@ class SocketChannel:
     def __init__(self, raw: Any, *, tty: bool = False) -> None:
         # The docker package returns a SocketIO around the socket; both must stay referenced.
         self._raw = raw
-        self._socket: socket.socket = getattr(raw, "_sock", raw)
-        self._socket.setblocking(False)
+        self._response = getattr(raw, "_response", None)
+        self._wire = (
+            _SshWire(raw) if hasattr(raw, "proc") else _SocketWire(getattr(raw, "_sock", raw))
+        )
         self._tty = tty
         self._unyielded = 0
         self._buffer = b""
         self._frames: deque[tuple[int, bytes]] = deque()
         self._closed = False
+        if early := self._read_ahead():
+            self._take(early)
 
     async def send(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
             try:
-                view = view[self._socket.send(view) :]
+                view = view[self._wire.write(view) :]
             except (BlockingIOError, ssl.SSLWantWriteError):
-                await anyio.wait_writable(self._socket)
+                try:
+                    await anyio.wait_writable(self._wire.writing)
+                except (OSError, ValueError, anyio.ClosedResourceError) as error:
+                    raise ChannelClosed(str(error)) from error
             except (OSError, ValueError) as error:
                 raise ChannelClosed(str(error)) from error
 
     async def receive(self) -> tuple[int, bytes]:
         while not self._frames:
-            data = await self._receive_some()
-            if self._tty:
-                return STDOUT, data
-            self._parse(self._buffer + data if self._buffer else data)
+            self._take(await self._receive_some())
         return self._frames.popleft()
 
-    def alive(self) -> bool:
-        if self._closed:
-            return False
-        if isinstance(self._socket, ssl.SSLSocket):
-            return True
+    def end_input(self) -> None:
         try:
-            return bool(self._socket.recv(1, socket.MSG_PEEK))
-        except BlockingIOError:
-            return True
+            self._wire.end()
+        except OSError as error:
+            raise ChannelClosed(str(error)) from error
+
+    def alive(self) -> bool:
+        try:
+            return not self._closed and self._wire.alive()
         except (OSError, ValueError):
             return False
 
@@ -106,14 +185,31 @@ class SocketChannel:
         if self._closed:
             return
         self._closed = True
-        anyio.notify_closing(self._socket)
+        anyio.notify_closing(self._wire.reading)
+        if self._wire.writing != self._wire.reading:
+            anyio.notify_closing(self._wire.writing)
         # Closing the response gives up the connection; closing the socket alone would leave it
         # open for as long as the response object lives.
-        response = getattr(self._raw, "_response", None)
-        if response is not None:
-            response.close()
-        self._raw.close()
-        self._socket.close()
+        with suppress(OSError, ValueError):
+            if self._response is not None:
+                self._response.close()
+        with suppress(OSError, ValueError):
+            self._raw.close()
+        self._wire.close()
+
+    def _read_ahead(self) -> bytes:
+        """What the HTTP client has read beyond the answer's head: a terminal may speak at once."""
+        reader = getattr(getattr(getattr(self._response, "raw", None), "_fp", None), "fp", None)
+        try:
+            return bytes(reader.peek(1)) if reader is not None else b""
+        except (OSError, ValueError):
+            return b""
+
+    def _take(self, data: bytes) -> None:
+        if self._tty:
+            self._frames.append((STDOUT, data))
+        else:
+            self._parse(self._buffer + data if self._buffer else data)
 
     async def _receive_some(self) -> bytes:
         # A flood never has to wait for the socket; other tasks must get their turn. Not after the
@@ -123,10 +219,10 @@ class SocketChannel:
             await checkpoint()
         while not self._closed:
             try:
-                data = self._socket.recv(_CHUNK)
+                data = self._wire.read(_CHUNK)
             except (BlockingIOError, ssl.SSLWantReadError):
                 try:
-                    await anyio.wait_readable(self._socket)
+                    await anyio.wait_readable(self._wire.reading)
                 except (OSError, ValueError, anyio.ClosedResourceError) as error:
                     raise ChannelClosed(str(error)) from error
                 continue
@@ -160,7 +256,7 @@ class PipeChannel:
         self._in = process.stdin.fileno()
         self._open = {process.stdout.fileno(): STDOUT, process.stderr.fileno(): STDERR}
         # A selector is itself readable when one of its files is: two pipes, one wait.
-        self._selector = selectors.EpollSelector()
+        self._selector = selectors.DefaultSelector()
         self._descriptor = self._selector.fileno()
         for fd in (self._in, *self._open):
             os.set_blocking(fd, False)
@@ -172,7 +268,7 @@ class PipeChannel:
     async def send(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            if self._closed:
+            if self._closed or self._in < 0:
                 raise ChannelClosed("the stream was closed")
             try:
                 view = view[os.write(self._in, view) :]
@@ -180,6 +276,11 @@ class PipeChannel:
                 await anyio.wait_writable(self._in)
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
+
+    def end_input(self) -> None:
+        if self._process.stdin is not None and self._in >= 0:
+            self._in = -1
+            self._process.stdin.close()
 
     async def receive(self) -> tuple[int, bytes]:
         if self._unyielded > _CHUNK:
@@ -210,7 +311,8 @@ class PipeChannel:
             return
         self._closed = True
         anyio.notify_closing(self._descriptor)
-        anyio.notify_closing(self._in)
+        if self._in >= 0:
+            anyio.notify_closing(self._in)
         self._selector.close()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             pipe.close() if pipe else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +23,7 @@ _REPLY_LIMIT = 30.0
 class Host(Protocol):
     """What the runtime needs from a backend."""
 
-    async def spawn(self, argv: list[str], *, tty: bool = False) -> Channel:
+    async def spawn(self, argv: list[str], env: Mapping[str, str] | None = None) -> Channel:
         """Start a program in the sandbox, in a kernel session of its own.
 
         Raises:
@@ -121,6 +121,15 @@ class Control:
     async def reap(self, sandbox_id: str) -> None:
         """End everything that commands of this sandbox have started."""
         await self.request(f"_reap {sandbox_id}.")
+
+    async def reap_only(self, cookie: str) -> None:
+        """End what carries this cookie, and nothing else."""
+        await self.request(f"x=$_sids; _sids=' '; _reap {quote(cookie)}; _sids=$x")
+
+    async def folder(self, sandbox_id: str) -> str:
+        """A private folder inside for the runtime's own records; "" where nothing is writable."""
+        _, reply = await self.request(f'[ -n "$_d" ] || _dir {sandbox_id}; printf %s "$_d"')
+        return reply.decode("utf-8", "surrogateescape")
 
     async def oom_happened(self) -> bool:
         """Whether the kernel killed for memory since this was last asked."""

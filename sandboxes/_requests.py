@@ -40,6 +40,8 @@ DIALECTS = {
 
 _NAME = re.compile(rb"^(?:declare -\S*x\S* |export )([A-Za-z_]\w*)", re.MULTILINE)
 
+_MARK = re.compile(rb"^(?:declare -\S+|export) AK_CMD=.*$", re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -49,6 +51,10 @@ class State:
     exports: bytes = b""
     functions: bytes = b""
     aliases: bytes = b""
+
+    def facts(self) -> tuple[bytes, ...]:
+        """The state without the mark that every command changes."""
+        return (self.cwd, _MARK.sub(b"", self.exports), self.functions, self.aliases)
 
     def names(self) -> frozenset[bytes]:
         """Exported names (a line inside a value may look like one; then it does in every state)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,20 +14,41 @@ from agentkit.errors import SandboxGone
 from agentkit.sandbox import (
     DEFAULT_KEEP,
     FLOOD_LIMIT,
+    JOB_KEEP,
     Capabilities,
     Ended,
     ExecResult,
     FileStat,
+    Job,
+    JobInfo,
+    Matches,
     OutputCallback,
+    Pty,
     Shell,
 )
+from agentkit.sandboxes import _search
 from agentkit.sandboxes._channel import Channel
 from agentkit.sandboxes._control import Control
 from agentkit.sandboxes._files import Files
 from agentkit.sandboxes._forking import Forking
-from agentkit.sandboxes._shell import Limits, PersistentShell, ShellKind
+from agentkit.sandboxes._jobs import Jobs
+from agentkit.sandboxes._pty import PtySession, Terminal, check_size
+from agentkit.sandboxes._saved import StateKeeper, end_lost_commands
+from agentkit.sandboxes._shell import Limits, PersistentShell, ShellKind, reject_nul
+from agentkit.sandboxes._transfer import Transfer
 
 __all__ = ["RuntimeSandbox"]
+
+_SEARCH_KEEP = 64 << 20
+
+# $1 kind of shell $2 command ("" = an interactive shell) $3 directory. The directory is entered
+# here, so that one that is missing is said at the terminal.
+_TERMINAL = r"""
+cd -- "$3" || exit
+c=sh
+[ "$1" = sh ] || { command -v bash >/dev/null 2>&1 && c=bash; }
+if [ -n "$2" ]; then exec $c -c "$2"; else exec $c -i; fi
+"""
 
 
 class RuntimeSandbox(Forking, ABC):
@@ -37,17 +59,28 @@ class RuntimeSandbox(Forking, ABC):
         workdir: where commands start.
         kind: the shell that commands run in.
         greeting: what the control shell runs first; see ``Control``.
+        reopened: an earlier process has worked in this sandbox.
     """
 
     def __init__(
-        self, sandbox_id: str, workdir: str, *, kind: ShellKind = "auto", greeting: str = ""
+        self,
+        sandbox_id: str,
+        workdir: str,
+        *,
+        kind: ShellKind = "auto",
+        greeting: str = "",
+        reopened: bool = False,
     ) -> None:
         self._id = sandbox_id
         self._workdir = workdir
         self._kind: ShellKind = kind
         self._control = Control(self, greeting)
         self._files = Files(self._control, self._pour, workdir)
+        self._transfer = Transfer(self, self._control, self._files)
+        self._jobs = Jobs(self, self._control, self._files, sandbox_id, kind)
+        self._keeper = StateKeeper(self._control, self._files, sandbox_id, reopened=reopened)
         self._shells: dict[str, PersistentShell] = {}
+        self._ptys: list[PtySession] = []
         self._idle: list[PersistentShell] = []
         self._made = 0
         self._closed = False
@@ -67,7 +100,12 @@ class RuntimeSandbox(Forking, ABC):
     def description(self) -> str: ...
 
     @abstractmethod
-    async def spawn(self, argv: list[str], *, tty: bool = False) -> Channel: ...
+    async def spawn(self, argv: list[str], env: Mapping[str, str] | None = None) -> Channel: ...
+
+    @abstractmethod
+    async def spawn_terminal(
+        self, argv: list[str], env: Mapping[str, str], rows: int, columns: int
+    ) -> Terminal: ...
 
     @abstractmethod
     async def revive(self) -> bool: ...
@@ -109,12 +147,14 @@ class RuntimeSandbox(Forking, ABC):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         timeout: float | None = 60.0,
+        idle_timeout: float | None = None,
         keep: int = DEFAULT_KEEP,
+        flood_limit: int = FLOOD_LIMIT,
         split: bool = False,
         on_output: OutputCallback | None = None,
     ) -> ExecResult:
         self._check_open()
-        limits = Limits(timeout, None, keep, FLOOD_LIMIT, on_output)
+        limits = Limits(timeout, idle_timeout, keep, flood_limit, on_output)
         # With input a shell is used once: what a command leaves unread would be its next request.
         shell = self._idle.pop() if self._idle and not stdin else self._new_exec_shell()
         try:
@@ -132,9 +172,57 @@ class RuntimeSandbox(Forking, ABC):
             else:
                 self._idle.append(shell)
 
+    async def start_job(
+        self,
+        command: str,
+        *,
+        name: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        keep: int = JOB_KEEP,
+    ) -> Job:
+        self._check_open()
+        place = self._files.absolute(cwd or self._workdir)
+        return await self._jobs.start(command, name=name, cwd=place, env=dict(env or {}), keep=keep)
+
+    async def job(self, name: str) -> Job:
+        self._check_open()
+        return await self._jobs.get(name)
+
+    async def jobs(self) -> list[JobInfo]:
+        self._check_open()
+        return await self._jobs.list()
+
+    async def open_pty(
+        self,
+        command: str = "",
+        *,
+        rows: int = 24,
+        columns: int = 80,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Pty:
+        self._check_open()
+        reject_nul(command, *(env or {}), *(env or {}).values())
+        check_size(rows, columns)
+        await self._control.open()
+        self._made += 1
+        cookie = f"{self._id}.@pty{self._made}-{secrets.token_hex(2)}."
+        variables = {"TERM": "xterm-256color", **(env or {}), "AK_SHELL": cookie, "AK_CMD": cookie}
+        argv = ["/bin/sh", "-c", _TERMINAL, "agentkit", self._kind, command]
+        argv.append(self._files.absolute(cwd or self._workdir))
+        terminal = await self.spawn_terminal(argv, variables, rows, columns)
+        pty = PtySession(f"pty{self._made}", cookie, terminal, self._control)
+        self._ptys.append(pty)
+        return pty
+
     async def read_file(self, path: str, *, max_bytes: int = 16 << 20) -> bytes:
         self._check_open()
         return await self._files.read(path, max_bytes)
+
+    async def read_part(self, path: str, offset: int, size: int) -> bytes:
+        self._check_open()
+        return await self._files.read_part(path, offset, size)
 
     async def write_file(self, path: str, data: bytes, *, mode: int | None = None) -> None:
         self._check_open()
@@ -148,6 +236,29 @@ class RuntimeSandbox(Forking, ABC):
         self._check_open()
         return await self._files.list_dir(path)
 
+    async def upload(self, source: str | os.PathLike[str], path: str) -> None:
+        self._check_open()
+        await self._transfer.upload(source, path)
+
+    async def download(self, path: str, target: str | os.PathLike[str]) -> None:
+        self._check_open()
+        await self._transfer.download(path, target)
+
+    async def search(
+        self,
+        pattern: str,
+        path: str = ".",
+        *,
+        glob: str = "",
+        ignore_case: bool = False,
+        limit: int = 1000,
+        timeout: float = 60.0,
+    ) -> Matches:
+        full = self._files.absolute(path)
+        command = _search.script(pattern, full, glob=glob, ignore_case=ignore_case, limit=limit)
+        result = await self.exec(command, split=True, keep=_SEARCH_KEEP, timeout=timeout)
+        return _search.parse(result, path, limit)
+
     async def detach(self) -> None:
         await self.close()
 
@@ -160,20 +271,32 @@ class RuntimeSandbox(Forking, ABC):
 
     async def _drop_streams(self) -> None:
         """Close our ends; the processes are the backend's business."""
-        for shell in (*self._shells.values(), *self._idle):
-            await shell.abandon()
+        for stream in (*self._shells.values(), *self._idle, *self._ptys):
+            await stream.abandon()
+        await self._jobs.close()
         await self._control.aclose()
+
+    async def take_over(self) -> None:
+        """Attach to what an earlier process left: its jobs go on, its unfinished commands end."""
+        await self._control.open()
+        await end_lost_commands(self._control, self._id)
 
     async def _pour(self, command: str, data: bytes) -> ExecResult:
         return await self.exec(command, stdin=data, timeout=600.0)
 
     def _new_exec_shell(self) -> PersistentShell:
         self._made += 1
-        return self._new_shell(f"exec{self._made}", "sh")
+        return self._new_shell(f"@exec{self._made}{self._keeper.epoch}", "sh")
 
     def _new_shell(self, name: str, kind: ShellKind) -> PersistentShell:
         return PersistentShell(
-            self, self._control, name, workdir=self._workdir, prefix=self._id, kind=kind
+            self,
+            self._control,
+            name,
+            workdir=self._workdir,
+            prefix=self._id,
+            kind=kind,
+            keeper=None if name.startswith("@") else self._keeper,
         )
 
     def _check_open(self) -> None:

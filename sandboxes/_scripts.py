@@ -78,6 +78,15 @@ CONTROL = r"""
 LC_ALL=C
 _sids=' '
 _own=
+_d=
+_dir() {
+    for _d in /dev/shm /tmp /var/tmp "$HOME"; do
+        _d=$_d/.agentkit-$1
+        { [ -d "$_d" ] && [ -O "$_d" ]; } || mkdir -m 700 "$_d" 2>/dev/null || continue
+        { printf '' >"$_d/.try"; } 2>/dev/null && return
+    done
+    _d=
+}
 _mark() {
     m=
     while IFS= read -r e || [ -n "$e" ]; do
@@ -151,7 +160,9 @@ _ours() {
         [ "$p" != $$ ] && _stat "$p" || continue
         set -- "$1" $l
         case $2 in Z|X) continue ;; esac
+        # Session 0 is whatever was started outside of our process namespace: nothing of ours.
         case $_sids in
+        *" 0 "*) return ;;
         *" $5 "*) ;;
         *) _mark "$p" "$1"; [ "$m" = mine ] || continue ;;
         esac

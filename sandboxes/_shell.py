@@ -18,9 +18,10 @@ from agentkit.sandboxes._channel import STDERR, STDOUT, Channel, ChannelClosed
 from agentkit.sandboxes._control import Control, Host, Target
 from agentkit.sandboxes._output import Keeper
 from agentkit.sandboxes._records import Record, Scanner, new_nonce
+from agentkit.sandboxes._saved import StateKeeper
 from agentkit.sandboxes._scripts import SUPERVISOR
 
-__all__ = ["Limits", "PersistentShell", "ShellKind"]
+__all__ = ["Limits", "PersistentShell", "ShellKind", "reject_nul"]
 
 ShellKind = Literal["auto", "bash", "sh"]
 
@@ -109,11 +110,13 @@ class PersistentShell:
         workdir: str,
         prefix: str,
         kind: ShellKind = "auto",
+        keeper: StateKeeper | None = None,
     ) -> None:
         self.name = name
         self._host, self._control = host, control
         self._sandbox_id = prefix
-        self._prefix = f"{prefix}.{name}."
+        self._keeper = keeper
+        self._prefix = f"{prefix}.{name}{keeper.epoch if keeper else ''}."
         self._kind: ShellKind = kind
         self._state = requests.State(cwd=workdir.encode("utf-8", "surrogateescape"))
         self._initial: frozenset[bytes] = frozenset()
@@ -142,7 +145,7 @@ class PersistentShell:
         flood_limit: int = FLOOD_LIMIT,
         on_output: OutputCallback | None = None,
     ) -> ExecResult:
-        _reject_nul(command)
+        reject_nul(command)
         limits = Limits(timeout, idle_timeout, keep, flood_limit, on_output)
         async with self._lock:
             restarted = await self._ready()
@@ -163,7 +166,7 @@ class PersistentShell:
         split: bool,
     ) -> ExecResult:
         """Run in a child of this shell, which keeps nothing of it."""
-        _reject_nul(command, cwd, *env, *env.values())
+        reject_nul(command, cwd, *env, *env.values())
         async with self._lock:
             await self._ready()
             call = self._new_call(limits, split=split)
@@ -282,7 +285,8 @@ class PersistentShell:
             await self._start_shell()
         elif (own := call.records.get((STDERR, call.nonce))) is not None:
             code, self._pid, state = requests.parse_state(own)
-            self._state = state if state.cwd else self._state
+            if state.cwd:
+                await self._remember(state)
             restarted = await self._defuse(call) or restarted
         else:
             code, restarted = 137, True
@@ -304,6 +308,13 @@ class PersistentShell:
             shell_restarted=restarted,
             duration=call.age(),
         )
+
+    async def _remember(self, state: requests.State) -> None:
+        """Keep the state for the shell's end, and where it changed also for that of our process."""
+        changed = self._keeper is not None and state.facts() != self._state.facts()
+        self._state = state
+        if changed and self._keeper is not None:
+            await self._keeper.save(self.name, state)
 
     async def _defuse(self, call: _Call) -> bool:
         """End a command that went on to fill the process table after it had returned.
@@ -382,6 +393,8 @@ class PersistentShell:
         if self._closed:
             raise SandboxGone(f"the shell {self.name!r} was closed", hint="Open another one")
         first = self._channel is None and not self._supervisor
+        if first and self._keeper and (kept := await self._keeper.load(self.name)) is not None:
+            self._state, first = kept, False
         # A stream that has ended is noticed before anything is sent: no command is half run.
         if self._busy is not None or (self._channel is not None and not self._channel.alive()):
             await self._discard()
@@ -422,7 +435,7 @@ class PersistentShell:
     async def _open_stream(self) -> None:
         await self._control.open()
         arguments = ["/bin/sh", "-c", SUPERVISOR, "agentkit", self._kind]
-        self._channel = await self._host.spawn(arguments)
+        self._channel = await self._host.spawn(arguments, {"AK_SHELL": self._prefix})
         self._opened = time.monotonic()
         self._scanners = {STDOUT: Scanner(), STDERR: Scanner()}
         self._key = new_nonce()
@@ -495,6 +508,6 @@ async def _nothing(seconds: float) -> bool:
     return True
 
 
-def _reject_nul(*texts: str) -> None:
+def reject_nul(*texts: str) -> None:
     if any("\0" in text for text in texts):
         raise ValueError("a command cannot contain a NUL character; the shell would cut it there")

@@ -14,6 +14,7 @@ from agentkit.sandbox import Capabilities, Progress
 from agentkit.sandboxes._channel import Channel
 from agentkit.sandboxes._engine import Engine, connect
 from agentkit.sandboxes._environment import QUIET
+from agentkit.sandboxes._pty import Terminal
 from agentkit.sandboxes._runtime import RuntimeSandbox, new_sandbox_id
 from agentkit.sandboxes._shell import ShellKind
 
@@ -100,8 +101,9 @@ class EngineSandbox(RuntimeSandbox):
         kind: ShellKind = "auto",
         greeting: str = "",
         env: Mapping[str, str] | None = None,
+        reopened: bool = False,
     ) -> None:
-        super().__init__(sandbox_id, workdir, kind=kind, greeting=greeting)
+        super().__init__(sandbox_id, workdir, kind=kind, greeting=greeting, reopened=reopened)
         self._engine = engine
         self._container = container
         self._user = user
@@ -117,11 +119,29 @@ class EngineSandbox(RuntimeSandbox):
     async def control_open(self) -> None:
         await self._control.open()
 
-    async def spawn(self, argv: list[str], *, tty: bool = False) -> Channel:
+    async def spawn(self, argv: list[str], env: Mapping[str, str] | None = None) -> Channel:
         channel, _ = await self._engine.exec(
-            self._container, argv, user=self._user, workdir=None, env=self._env, tty=tty
+            self._container, argv, user=self._user, env=self._env | dict(env or {})
         )
         return channel
+
+    async def spawn_terminal(
+        self, argv: list[str], env: Mapping[str, str], rows: int, columns: int
+    ) -> Terminal:
+        api = self._engine.api
+        channel, exec_id = await self._engine.exec(
+            self._container, argv, user=self._user, env=self._env | dict(env), tty=True
+        )
+
+        async def resize(rows: int, columns: int) -> None:
+            await self._engine.call(lambda: api.exec_resize(exec_id, height=rows, width=columns))
+
+        async def exit_code() -> int | None:
+            facts = await self._engine.call(lambda: api.exec_inspect(exec_id))
+            return facts["ExitCode"]
+
+        await resize(rows, columns)
+        return Terminal(channel, resize, exit_code)
 
 
 class ContainerSandbox(EngineSandbox):
@@ -149,7 +169,7 @@ class ContainerSandbox(EngineSandbox):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(isolated=True, reopen=True)
+        return Capabilities(isolated=True, pty=True, jobs=True, reopen=True)
 
     @property
     def ref(self) -> Mapping[str, str]:

@@ -166,7 +166,13 @@ class Docker:
                 raise SandboxGone("the reference names no container", tried=str(dict(ref)))
             provider = replace(self, workspace_mode=ref.get("workspace", self.workspace_mode))
             sandbox = DockerSandbox(
-                engine, provider, container, ref["id"], ref.get("image", ""), ref.get("base", "")
+                engine,
+                provider,
+                container,
+                ref["id"],
+                ref.get("image", ""),
+                ref.get("base", ""),
+                reopened=True,
             )
             sandbox.fork_image = ref.get("fork", "")
             await _reopen_egress(
@@ -174,7 +180,7 @@ class Docker:
             )
             if not state["Running"]:
                 await sandbox.revive()
-            await sandbox.control_open()
+            await sandbox.take_over()
         return sandbox
 
 
@@ -259,6 +265,8 @@ class DockerSandbox(EngineSandbox):
         sandbox_id: str,
         image: str,
         base: str = "",
+        *,
+        reopened: bool = False,
     ) -> None:
         # USR2 stops the lease, USR1 starts it: see PID1.
         super().__init__(
@@ -268,6 +276,7 @@ class DockerSandbox(EngineSandbox):
             WORKDIR,
             kind=provider.shell,
             greeting="trap 'kill -USR1 1' EXIT; kill -USR2 1; _own=own",
+            reopened=reopened,
         )
         self._provider = provider
         self._image = image
@@ -285,6 +294,8 @@ class DockerSandbox(EngineSandbox):
             isolated=True,
             network_policy=True,
             memory_limit=True,
+            pty=True,
+            jobs=True,
             snapshot=True,
             fork=True,
             reopen=True,

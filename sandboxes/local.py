@@ -1,4 +1,4 @@
-"""``Local``: commands run on this machine as this user, without isolation."""
+"""``Local``: commands run on this machine as this user."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import anyio
 
-from agentkit.errors import EngineUnavailable, SandboxError, SandboxGone
+from agentkit.errors import EngineUnavailable, SandboxError, SandboxGone, UsageError
 from agentkit.sandbox import Capabilities, Progress
 from agentkit.sandboxes._channel import Channel, PipeChannel
 from agentkit.sandboxes._environment import QUIET
 from agentkit.sandboxes._local_copy import LocalCopy, read_entries
+from agentkit.sandboxes._local_terminal import open_terminal
+from agentkit.sandboxes._namespace import Namespace, unavailable
+from agentkit.sandboxes._pty import Terminal
 from agentkit.sandboxes._runtime import RuntimeSandbox, new_sandbox_id
 from agentkit.sandboxes._shell import ShellKind
 from agentkit.sandboxes._shield import shielded
@@ -36,17 +40,30 @@ _SECRET = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
-    """A shell on this machine.
+    """A shell on this machine, without isolation from its user's files and rights.
 
     Args:
         workspace: the folder that commands start in.
         env: variables to add; secrets of this process's environment are removed first.
         shell: ``auto`` is bash where it exists.
+        namespaces: with bubblewrap commands see the machine read-only but for the workspace, a
+            private ``/tmp``, no other processes, and not the usual folders of secrets. ``auto``
+            does so where it works, ``required`` fails where it does not, ``off`` never does.
+        writable: more folders that commands may write to inside namespaces.
     """
 
     workspace: str | os.PathLike[str] = "."
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     shell: ShellKind = "auto"
+    namespaces: Literal["auto", "off", "required"] = "auto"
+    writable: tuple[str | os.PathLike[str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.namespaces not in ("auto", "off", "required"):
+            raise UsageError(
+                f"namespaces is auto, off or required, not {self.namespaces!r}",
+                hint="auto uses bubblewrap where it works",
+            )
 
     @property
     def host_workspace(self) -> Path:
@@ -55,7 +72,8 @@ class Local:
     async def open(self, session_id: str, *, progress: Progress | None = None) -> LocalSandbox:
         path = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
         environment = clean_environment(os.environ) | dict(self.env)
-        return LocalSandbox(new_sandbox_id(), path, environment, self)
+        namespace = await anyio.to_thread.run_sync(self.namespace, path)
+        return LocalSandbox(new_sandbox_id(), path, environment, self, namespace)
 
     async def reopen(
         self, ref: Mapping[str, str], *, progress: Progress | None = None
@@ -73,6 +91,21 @@ class Local:
     async def forget(self, snapshot: Mapping[str, str]) -> None:
         """Nothing to remove: a local sandbox makes no snapshots."""
 
+    def namespace(self, path: Path) -> Namespace | None:
+        """A namespace for that folder, as this provider wants it. Blocks."""
+        if self.namespaces == "off":
+            return None
+        if reason := unavailable():
+            if self.namespaces == "required":
+                raise EngineUnavailable(
+                    f"this machine has no namespaces for us: {reason}",
+                    tried="bwrap --unshare-pid",
+                    hint="Install bubblewrap and util-linux, or use namespaces='off'",
+                )
+            return None
+        writable = [Path(os.path.realpath(os.path.expanduser(each))) for each in self.writable]
+        return Namespace(path, writable)
+
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment without secrets, with what keeps programs quiet."""
@@ -88,18 +121,25 @@ class LocalSandbox(RuntimeSandbox):
         path: Path,
         env: Mapping[str, str],
         provider: Local,
+        namespace: Namespace | None = None,
         copy: LocalCopy | None = None,
     ) -> None:
         # Its input ends when this process does, however it ends; then nothing of ours lives on.
-        greeting = f"trap '_reap {sandbox_id}.' EXIT"
-        super().__init__(sandbox_id, str(path), kind=provider.shell, greeting=greeting)
+        greeting = f"trap '_reap {sandbox_id}.; rm -rf \"$_d\"' EXIT"
+        super().__init__(
+            sandbox_id,
+            str(path),
+            kind=provider.shell,
+            greeting="_own=own" if namespace else greeting,
+        )
         self._env = dict(env)
+        self._namespace = namespace
         self._provider = provider
         self._copy = copy
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(isolated=False, fork=True)
+        return Capabilities(isolated=False, pty=True, jobs=True, fork=True)
 
     @property
     def host_workspace(self) -> Path:
@@ -111,38 +151,46 @@ class LocalSandbox(RuntimeSandbox):
 
     @property
     def description(self) -> str:
+        inside = " · all else read-only, /tmp of its own" if self._namespace else ""
         copied = " · workspace copy" if self._copy else ""
-        return f"local · no isolation · {self._workdir}{copied}"
+        return f"local · no isolation · {self._workdir}{copied}{inside}"
 
-    async def spawn(self, argv: list[str], *, tty: bool = False) -> Channel:
-        def start() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=self._workdir,
-                env=self._env,
-                start_new_session=True,
-            )
+    async def spawn(self, argv: list[str], env: Mapping[str, str] | None = None) -> Channel:
+        process = await self._start(argv, env, subprocess.PIPE)
+        return PipeChannel(process)
 
-        try:
-            return PipeChannel(await anyio.to_thread.run_sync(start))
-        except FileNotFoundError as error:
-            raise SandboxGone(
-                f"{error.filename} does not exist any more", tried=f"starting {argv[0]}"
-            ) from error
-        except OSError as error:
-            raise EngineUnavailable(
-                f"this machine cannot start a process: {error}", tried=f"starting {argv[0]}"
-            ) from error
+    async def spawn_terminal(
+        self, argv: list[str], env: Mapping[str, str], rows: int, columns: int
+    ) -> Terminal:
+        async def start(argv: list[str]) -> subprocess.Popen[bytes]:
+            return await self._start(argv, env, subprocess.DEVNULL)
+
+        return await open_terminal(start, argv, rows, columns)
 
     async def revive(self) -> bool:
-        return False
+        if self._namespace is None or self._namespace.alive():
+            return False
+        await anyio.to_thread.run_sync(self._namespace.restart)
+        return True
+
+    async def _dispose(self) -> None:
+        if self._namespace is None:
+            await self._control.request(f'_reap {self._id}.; rm -rf "$_d"')
+        await self._drop_streams()
+        if self._namespace is not None:
+            await anyio.to_thread.run_sync(self._namespace.close)
+        if self._copy is not None:
+            await anyio.to_thread.run_sync(self._copy.remove)
 
     async def fork(self, session_id: str) -> LocalSandbox:
-        copy = await shielded(lambda: anyio.to_thread.run_sync(LocalCopy.of, Path(self._workdir)))
-        return LocalSandbox(new_sandbox_id(), copy.workspace, self._env, self._provider, copy)
+        provider = self._provider
+
+        def make() -> LocalSandbox:
+            copy = LocalCopy.of(Path(self._workdir))
+            inside = provider.namespace(copy.workspace) if self._namespace else None
+            return LocalSandbox(new_sandbox_id(), copy.workspace, self._env, provider, inside, copy)
+
+        return await shielded(lambda: anyio.to_thread.run_sync(make))
 
     async def trees(self) -> tuple[Tree, Tree]:
         if self._copy is None:
@@ -152,8 +200,29 @@ class LocalSandbox(RuntimeSandbox):
     async def entries(self, paths: Collection[str]) -> Tree:
         return await anyio.to_thread.run_sync(read_entries, Path(self._workdir), paths)
 
-    async def _dispose(self) -> None:
-        await self._control.request(f"_reap {self._id}.")
-        await self._drop_streams()
-        if self._copy is not None:
-            await anyio.to_thread.run_sync(self._copy.remove)
+    async def _start(
+        self, argv: list[str], env: Mapping[str, str] | None, pipe: int
+    ) -> subprocess.Popen[bytes]:
+        command = self._namespace.command(argv) if self._namespace else argv
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                command,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                cwd=self._workdir,
+                env=self._env | dict(env or {}),
+                start_new_session=True,
+            )
+
+        try:
+            return await shielded(lambda: anyio.to_thread.run_sync(start))
+        except FileNotFoundError as error:
+            raise SandboxGone(
+                f"{error.filename} does not exist any more", tried=f"starting {argv[0]}"
+            ) from error
+        except OSError as error:
+            raise EngineUnavailable(
+                f"this machine cannot start a process: {error}", tried=f"starting {argv[0]}"
+            ) from error

@@ -12,6 +12,7 @@ from anyio import to_thread
 from agentkit.errors import FileError, ToolError
 from agentkit.sandbox import ExecResult, Output, OutputCallback, Sandbox
 from agentkit.tool import ToolContext, ToolResult, tool
+from agentkit.tools._interactive import interact
 from agentkit.tools._schema import compact
 from agentkit.tools._text import OUTPUT_LIMIT, Clip, counted, is_binary, readable
 
@@ -41,16 +42,27 @@ _ENDLESS = re.compile(
 
 @compact
 @tool
-async def bash(context: ToolContext, command: str, timeout: int = DEFAULT_TIMEOUT) -> ToolResult:
+async def bash(
+    context: ToolContext,
+    command: str,
+    timeout: int = DEFAULT_TIMEOUT,
+    interactive: bool = False,
+) -> ToolResult:
     """Run a command in a persistent shell: directory, variables, functions and jobs live on.
 
-    There is no terminal and no input: use flags like -y, no editors or pagers. Run servers and
-    long jobs with & and their output in a file. Output over 16,000 characters loses its middle;
-    the full copy is in a file that the result names.
+    There is no terminal and no input unless interactive: use flags like -y, no editors or pagers.
+    Run servers and long jobs with & and their output in a file. Output over 16,000 characters
+    loses its middle; the full copy is in a file that the result names.
 
     Args:
         timeout: seconds until the command is killed, at most 3600.
+        interactive: run it at a terminal and see the screen; while it runs, command is keys to
+            type, like :wq<Enter>, <C-c>, <Up>; <close> kills it.
     """
+    if interactive:
+        _check(command or "-", timeout)
+        shell = await (await context.sandbox()).shell()
+        return await interact(context, command, shell.cwd)
     return await run(context, command, timeout, keep_end=True)
 
 
@@ -203,7 +215,9 @@ def _hints(command: str, result: ExecResult) -> list[str]:
         return []
     seen = result.output.head[-4_096:] + result.output.tail[-4_096:]
     if _WANTED_TERMINAL.search(seen):
-        return ["[it wanted a terminal, and there is none: use its non-interactive options]"]
+        return [
+            "[it wanted a terminal, and there is none: non-interactive options, or interactive]"
+        ]
     if _WANTED_INPUT.search(seen):
         return ["[it wanted input, and there is none: pass it with a pipe, <<EOF or options]"]
     endless = _ENDLESS.search(command)

@@ -76,7 +76,7 @@ class Refused(Exception):
 class Provider:
     """Answers requests by the script and the rules; see ``FakeDeepSeek`` for the arguments."""
 
-    def __init__(  # noqa: PLR0913 - options, all keyword-only
+    def __init__(
         self,
         script: ScriptLike,
         *,

@@ -47,7 +47,7 @@ class FakeDeepSeek:
         clock: gives the time that prices depend on; None is now.
     """
 
-    def __init__(  # noqa: PLR0913 - options, all keyword-only
+    def __init__(
         self,
         script: ScriptLike,
         *,

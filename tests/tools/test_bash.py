@@ -182,3 +182,30 @@ async def test_a_syntax_error_does_not_end_the_shell(desk: Desk) -> None:
     assert "[exit code:" in await desk.text(bash, command="if then")
     assert await desk.text(bash, command="echo 'unclosed") != ""
     assert await desk.text(bash, command="echo ok") == "ok"
+
+
+async def test_a_program_at_a_terminal(desk: Desk) -> None:
+    await desk.put("answer.py", "import getpass; print('it was', getpass.getpass('word: '))")
+    first = await desk.text(bash, command="python3 answer.py", interactive=True)
+    assert first.startswith("word:")
+    assert "cursor at line 1" in first
+    last = await desk.text(bash, command="sesame<Enter>", interactive=True)
+    assert last.endswith("it was sesame\n[the program ended, exit code 0]")
+    assert "no program runs" in await desk.text(bash, command="<close>", interactive=True)
+
+
+async def test_a_full_screen_program_is_drawn_and_closed(desk: Desk) -> None:
+    program = r"printf '\033[2J\033[5;10Hin the middle\033[1;1Htop'; cat"
+    screen = await desk.text(bash, command=program, interactive=True)
+    lines = screen.splitlines()
+    assert lines[0] == "top"
+    assert lines[4] == " " * 9 + "in the middle"
+    assert "cursor at line 1, column 4" in lines[-1]
+    assert (await desk.text(bash, command="<C-c>", interactive=True)).endswith("code 130]")
+
+
+async def test_a_terminal_is_killed_by_close(desk: Desk) -> None:
+    await desk.call(bash, command="exec sleep 4711", interactive=True)
+    assert "[closed]" in await desk.text(bash, command="<close>", interactive=True)
+    text = await desk.text(bash, command="cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+    assert "sleep 4711 " not in text.replace(r"sleep 4711 \"", "")

@@ -55,7 +55,7 @@ class Local:
     workspace: str | os.PathLike[str] = "."
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     shell: ShellKind = "auto"
-    namespaces: Literal["auto", "off", "required"] = "auto"
+    namespaces: Literal["auto", "off", "required"] = "off"
     writable: tuple[str | os.PathLike[str], ...] = ()
 
     def __post_init__(self) -> None:

@@ -40,19 +40,18 @@ class Screen:
         pyte: Any = import_module("pyte")
         replies: list[str] = []
 
-        class _Screen(pyte.Screen):
-            """pyte's screen, with two things that it lacks."""
-
-            def select_graphic_rendition(self, *attributes: int, **private: bool) -> None:
-                # vim's `CSI > 4 ; 2 m` is about keys, not about colours.
-                if not private:
-                    super().select_graphic_rendition(*attributes)
-
-            def write_process_input(self, data: str) -> None:
-                replies.append(data)
-
         self._replies = replies
-        self._screen: Any = _Screen(columns, rows)
+        self._screen: Any = pyte.Screen(columns, rows)
+        # Two things that pyte leaves open: answers to a program's questions, and vim's
+        # `CSI > 4 ; 2 m`, which is about keys; pyte takes it for colours and fails.
+        paint: Any = self._screen.select_graphic_rendition
+
+        def colours(*attributes: int, **private: bool) -> None:
+            if not private:
+                paint(*attributes)
+
+        self._screen.select_graphic_rendition = colours
+        self._screen.write_process_input = replies.append
         self._stream: Any = pyte.ByteStream(self._screen)
 
     def feed(self, data: bytes) -> bytes:

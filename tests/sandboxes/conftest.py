@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 RESULTS: dict[tuple[str, str], str] = {}
-"""(case, shell) → outcome; filled by test_hostile."""
+"""(case, shell) → outcome; filled by test_hostile, here or in a worker of pytest-xdist."""
 
 BUSYBOX = "agentkit-test-busybox:1"
 
@@ -81,6 +81,21 @@ def nothing_left() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def results() -> dict[tuple[str, str], str]:
     return RESULTS
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Send a hostile case's outcome along with its report: it may have run in a worker."""
+    spec = getattr(item, "callspec", None)
+    if call.when == "call" and spec is not None and "case" in spec.params:
+        key = (spec.params["case"].name, str(spec.params.get("sandbox", "")))
+        item.user_properties.append(("hostile", [*key, RESULTS.get(key, "FAILED")]))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for name, value in report.user_properties:
+        if name == "hostile":
+            case, shell, outcome = value  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType]
+            RESULTS[str(case), str(shell)] = str(outcome)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None] | None:

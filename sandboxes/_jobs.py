@@ -76,12 +76,13 @@ cat >/dev/null
 _LIST = r"""
 for d in {folders}; do
     [ -f "$d/pid" ] || continue
-    p= c= t= a=0 e=0
+    p= c= t= a=0
     read -r p <"$d/pid"; read -r t <"$d/started"
     [ ! -s "$d/code" ] || read -r c <"$d/code"
-    kill -0 "$p" 2>/dev/null && a=1
-    [ ! -e "$d/done" ] || e=1
-    printf '%s\0%s\0%s\0%s\0%s\0%s\0' "${d##*/job.}" "$p" "$c" "$a" "$e" "$t"
+    # Not by kill -0: on this machine an ended job may wait for us to collect it.
+    _stat "$p" && case $l in Z*|X*) ;; *) a=1 ;; esac
+    z=0; [ ! -e "$d/done" ] || z=1
+    printf '%s\0%s\0%s\0%s\0%s\0%s\0' "${d##*/job.}" "$p" "$c" "$a" "$z" "$t"
     for f in "$d"/out.*; do
         [ ! -f "$f" ] || { s=$(wc -c <"$f") && printf '%s %s ' "${f##*.}" $s; }
     done

@@ -100,10 +100,13 @@ _stat() {
     l=${l##*) }
     [ -n "$l" ]
 }
-_scan() {
-    K=$1 C=$2 M=$3 T=' ' N= S=' ' n=0
+_since() {
+    # Once for all scans of a request: a scan of a busy machine takes a while.
     read -r u e </proc/uptime
     B=$(( ${u%.*} * 100 + 1${u#*.} - 100 - $4 ))
+}
+_scan() {
+    K=$1 C=$2 M=$3 T=' ' N= S=' ' n=0
     for d in /proc/[0-9]*; do
         p=${d#/proc/}
         case $p in "$K"|"$C"|$$) continue ;; esac
@@ -135,14 +138,16 @@ _scan() {
 _count() { set -- $T; echo $#; }
 _stop() {
     g=$1; shift
+    _since "$@"
     kill -STOP "$2" 2>/dev/null
     _scan "$@"
     for p in $T; do kill -$g $p; kill -CONT $p; done 2>/dev/null
     _count
 }
-_left() { _scan "$@"; _count; }
+_left() { _since "$@"; _scan "$@"; _count; }
 _kill() {
     i=0
+    _since "$@"
     while [ $i -lt 20 ]; do
         i=$((i + 1))
         _scan "$@"

@@ -298,6 +298,7 @@ class SandboxConformance:
         with anyio.fail_after(20):
             while b"is-a-42" not in seen:
                 seen += await pty.read()
+                assert pty.exit_code is None, seen
             await pty.resize(10, 40)
             await pty.send(b"exit 5\r")
             while pty.exit_code is None:

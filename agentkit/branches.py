@@ -171,6 +171,7 @@ def fork(
     turn: int | None = None,
     source: Path | None = None,
     target: Path | None = None,
+    moved: bool = True,
 ) -> Branch:
     """Fork a session at the end of a turn, and its workspace with it. Blocks.
 
@@ -179,6 +180,8 @@ def fork(
         source: the parent's workspace on this machine; None where it is in its sandbox, and then
             is brought to that turn when the fork first opens one.
         target: the fork's workspace, a folder that does not exist or is empty.
+        moved: write it into the fork's settings; False where they name the folder that was
+            copied at first.
 
     Raises:
         SessionError: no such turn, or ``new_id`` exists.
@@ -192,7 +195,11 @@ def fork(
         if mark:
             _bring_to(target, store, parent, tree_of(events, mark))
     fork_session(
-        store, parent, new_id, at=point, workspace=str(target) if target is not None else ""
+        store,
+        parent,
+        new_id,
+        at=point,
+        workspace=str(target) if target is not None and moved else "",
     )
     return Branch(new_id, parent, point.turn, target, mark)
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from anyio import to_thread
@@ -364,6 +364,10 @@ class Session:
         if not text.strip():
             raise UsageError("an empty message steers nothing")
         self._run.steering.append(text)
+
+    def say_aside(self, text: str, source: Literal["user", "agentkit", "hook"]) -> None:
+        """Append a user-role text at once; between an answer and its results it must not be."""
+        self._run.append(Message(text=text, source=source))
 
     def cancel(self) -> None:
         """Stop the run that is under way, if any; the history stays valid and resumable."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agentkit.checkpoints.patch import Entry as PatchEntry
 from agentkit.checkpoints.patch import file_diff
 from agentkit.checkpoints.tree import Contents, Entry, compare
+from agentkit.events.workspace import Checkpoint, Restored
+
+if TYPE_CHECKING:
+    from agentkit.events import Event
+
+BEFORE = "before the first change"
+AFTER = "after the turn"
+"""Reasons of the checkpoints that are taken by themselves."""
 
 _LONGEST = 1 << 20
 """Bytes of a file above which it is named and counted, not shown."""
@@ -98,3 +107,23 @@ def _loaded(contents: Contents, entry: Entry | None) -> PatchEntry | None:
         return None
     data = contents.get(entry.content)
     return PatchEntry(data, executable=bool(entry.mode & 0o100), link=entry.kind == "l")
+
+
+def by_turn(contents: Contents, events: Sequence[Event]) -> dict[int, Difference]:
+    """What each turn changed in the session's workspace, by its number; nothing, no entry.
+
+    Raises:
+        StoreError: a content is not in the store.
+    """
+    trees: dict[str, str] = {}
+    found: dict[int, Difference] = {}
+    last = ""
+    for event in events:
+        if isinstance(event, Checkpoint) and event.tree and not event.place:
+            trees[event.id] = event.tree
+            if event.reason == AFTER and last and last != event.tree:
+                found[event.turn] = difference(contents, last, event.tree)
+            last = event.tree
+        elif isinstance(event, Restored):
+            last = trees.get(event.checkpoint, "")
+    return found

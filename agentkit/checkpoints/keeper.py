@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio import to_thread
 
-from agentkit.checkpoints.difference import Difference, difference
+from agentkit.checkpoints.difference import AFTER, BEFORE, Difference, difference
 from agentkit.checkpoints.folder import Bounds, Folder, Plan, Scan, TooMany, plan
 from agentkit.checkpoints.host import HostFolder
 from agentkit.checkpoints.inside import InnerFolder
@@ -105,12 +105,12 @@ class Checkpoints:
         if not self._run.ground.exists or started is self._kept.run:
             return
         self._kept.run = started
-        await self._automatic("before the first change")
+        await self._automatic(BEFORE)
 
     async def after_turn(self) -> None:
         """Called after a turn that may have written."""
         if self._run.ground.exists:
-            await self._automatic("after the turn")
+            await self._automatic(AFTER)
 
     async def _automatic(self, reason: str) -> None:
         if self._kept.off:

@@ -136,6 +136,7 @@ def make_agent(
         store=store,
         catalogue=Catalogue.load(settings.models),
         settings=settings.kept(),
+        keep_sandbox=True,
         progress=progress,
     )
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from agentkit.cli.drive import Job
     from agentkit.session import Session
 
-HELP = "/quit or Ctrl-D ends, Ctrl-C stops the work at hand; anything else is said to the agent"
+HELP = (
+    "/undo takes back your last message and its changes, /quit or Ctrl-D ends,"
+    " Ctrl-C stops the work at hand; anything else is said to the agent"
+)
 
 
 @takes_options
@@ -70,12 +73,28 @@ async def _talk(job: Job, session: Session) -> None:
         words = await _prompt(job)
         if words is None or words in ("/quit", "/exit"):
             return
-        if words.startswith("/"):
+        if words == "/undo":
+            await _undo(job, session)
+        elif words.startswith("/"):
             job.view.say(HELP)
         elif words:
             error = await one_run(job, session, words)
             if error is not None:
                 job.view.say(f"error: {error}")
+
+
+async def _undo(job: Job, session: Session) -> None:
+    from agentkit.cli.branches import copy_home
+
+    try:
+        undone = await session.undo()
+    except AgentkitError as error:
+        job.view.say(f"error: {error}")
+        return
+    copy_home(job.store, job.settings.kept(), undone.parent, undone.session_id)
+    job.session_id = undone.session_id
+    changed = undone.restored.changed if undone.restored else 0
+    job.view.say(f"undone: {changed} paths put back; the session is {undone.session_id} now")
 
 
 async def _prompt(job: Job) -> str | None:

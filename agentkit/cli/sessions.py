@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentkit.cli.app import new_app
+from agentkit.cli.branches import diff_of, fork, replay, undo
 from agentkit.cli.upkeep import HomeFlag, SessionId, check, delete, prune
 from agentkit.errors import UsageError
 
-sessions = new_app(help="List, show, export, check and delete sessions.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from agentkit.checkpoints.difference import Difference
+
+sessions = new_app(
+    help="List, show, export, fork, undo, replay, check and delete sessions.", no_args_is_help=True
+)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -44,7 +50,14 @@ def list_sessions(
 
 
 @sessions.command("show")
-def show(session: SessionId, home: HomeFlag = "", json: JsonFlag = False) -> None:
+def show(
+    session: SessionId,
+    home: HomeFlag = "",
+    json: JsonFlag = False,
+    diff: Annotated[
+        int | None, typer.Option("--diff", metavar="TURN", help="What this turn changed, only.")
+    ] = None,
+) -> None:
     """The story of a session: task, plan, turns with their calls, checks, costs."""
     from agentkit.cli.build import open_store
     from agentkit.cli.show import as_json, told
@@ -54,10 +67,24 @@ def show(session: SessionId, home: HomeFlag = "", json: JsonFlag = False) -> Non
     store = open_store(home)
     session_id = store.find(session)
     events = read(store, session_id)
-    if json:
+    if diff is not None:
+        _show_diff(diff_of(store, session_id, events, diff), as_json=json)
+    elif json:
         print(jsonlib.dumps(as_json(session_id, events), indent=1))
     else:
         Plain().lines(told(session_id, events, home))
+
+
+def _show_diff(difference: Difference, *, as_json: bool) -> None:
+    if as_json:
+        files = [{name: getattr(x, name) for name in x.__slots__} for x in difference.files]
+        print(jsonlib.dumps({"files": files, "patch": difference.text}, indent=1))
+    elif not difference.files:
+        print("this turn changed no files")
+    else:
+        sys.stdout.buffer.write(difference.patch)
+        sys.stdout.buffer.flush()
+        print(f"\n{difference.stat}")
 
 
 @sessions.command("export")
@@ -65,20 +92,32 @@ def export(
     session: SessionId,
     home: HomeFlag = "",
     format_: Annotated[
-        str, typer.Option("--format", metavar="jsonl", help="jsonl: the stored events, one a line.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="jsonl|atif|html",
+            help="The events, one a line; an ATIF v1.8 trajectory; or a page to read.",
+        ),
     ] = "jsonl",
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="[default: standard output]")
     ] = "",
 ) -> None:
-    """Write a session's events as they are stored."""
+    """Write a session to a file: its events, a trajectory, or a page."""
+    from agentkit.checkpoints.contents import StoredContents
+    from agentkit.checkpoints.difference import by_turn
     from agentkit.cli.build import open_store
+    from agentkit.exports import export as exported
+    from agentkit.log import read
 
-    if format_ != "jsonl":
-        raise UsageError(f"there is no export format {format_!r}", hint="Choose jsonl")
     store = open_store(home)
-    lines = [row.data for row in store.read(store.find(session))]
-    data = ("\n".join(lines) + "\n").encode()
+    session_id = store.find(session)
+    events = read(store, session_id)
+    diffs: dict[int, str] = {}
+    if format_ == "html":
+        found = by_turn(StoredContents(store, session_id), events)
+        diffs = {turn: each.text for turn, each in found.items()}
+    data = exported(events, format_, diffs)
     if output:
         _write(output, data)
     else:
@@ -96,3 +135,7 @@ def _write(path: str, data: bytes) -> None:
 sessions.command("delete")(delete)
 sessions.command("prune")(prune)
 sessions.command("check")(check)
+
+sessions.command("fork")(fork)
+sessions.command("undo")(undo)
+sessions.command("replay")(replay)

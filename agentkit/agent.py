@@ -22,6 +22,7 @@ from agentkit.limits import Budget, Limits
 from agentkit.models import wire
 from agentkit.recall import recall_tool
 from agentkit.run import Briefing, Run
+from agentkit.secrets import Redactor
 from agentkit.session import Result, Session, new_id
 from agentkit.structured import Structured
 from agentkit.tool import Tool, as_tool
@@ -187,6 +188,7 @@ class Agent:
 
         own = bool(self.base_url or os.environ.get(URL_VARIABLE))
         require_sound(self.ladder, self._facts(), own_endpoint=own, connect=self._connect)
+        log.guard(Redactor.of(self._keys()))
         run = Run(
             log=log,
             state=state,
@@ -240,6 +242,15 @@ class Agent:
     def result_of(self, data: Any) -> Any:
         """The structured result as an instance of ``output_type``."""
         return self._structured.validate(data) if self._structured and data is not None else data
+
+    def _keys(self) -> dict[str, str]:
+        """The keys that requests may carry, by the names to show for them."""
+        names = {KEY_VARIABLE, *(rung.api_key_env for rung in self.ladder.rungs)} - {""}
+        found = {name: value for name in sorted(names) if (value := os.environ.get(name))}
+        return {
+            **found,
+            **({"API key": self.api_key} if self.api_key not in found.values() else {}),
+        }
 
     def _connect(self, rung: Rung) -> Endpoint:
         from agentkit.models.endpoint import connect

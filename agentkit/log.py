@@ -16,6 +16,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from agentkit.checkpoints.contents import StoredContents
 from agentkit.commits import commit
 from agentkit.events import Event, from_dict, now, to_dict
+from agentkit.secrets import Redactor
 from agentkit.stores import Row, Store
 
 E = TypeVar("E", bound=Event)
@@ -58,6 +59,13 @@ class EventLog:
         self._writing = anyio.Lock()
         self.contents = StoredContents(store, session_id)
         """What events refer to by name; durable with the next commit."""
+        self.redactor = Redactor()
+        """Takes secrets out of events before anything else sees them."""
+
+    def guard(self, redactor: Redactor) -> None:
+        """From now on take out what this one knows."""
+        self.redactor = redactor
+        self.contents.secret = redactor.holds_known
 
     def append(self, event: E, lane: str = "") -> E:
         """Number the event and keep it for the next commit.
@@ -66,13 +74,14 @@ class EventLog:
             lane: the lane that it belongs to, "" for the one that it names.
         """
         self.last_seq += 1
+        event = self.redactor.event(event)
         numbered = replace(event, lane=lane or event.lane, seq=self.last_seq, time=now())
         self._pending.append(numbered)
         return numbered
 
     def show(self, event: Event) -> None:
         """Show an event that is not stored."""
-        self._publish(replace(event, time=now()))
+        self._publish(replace(self.redactor.event(event), time=now()))
 
     async def commit(self) -> None:
         """Make everything appended so far durable.

@@ -411,6 +411,8 @@ class Session:
             status, error = "limit", reached
         except Exception as fault:
             status, error = "error", fault
+            if isinstance(fault, AgentkitError):
+                run.log.redactor.error(fault)
             raise
         finally:
             with anyio.CancelScope(shield=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agentkit.checkpoints.tree import name_of
@@ -22,6 +23,8 @@ class StoredContents:
         self._waiting: dict[str, bytes] = {}
         self._size = 0
         self._new = 0
+        self.secret: Callable[[bytes], bool] = lambda _data: False
+        """Whether a content holds a secret; such a file is noticed and not kept."""
 
     def add(self, data: bytes) -> str:
         name = name_of(data)
@@ -32,6 +35,9 @@ class StoredContents:
             if self._size > _BATCH:
                 self._write()
         return name
+
+    def holds_secret(self, data: bytes) -> bool:
+        return self.secret(data)
 
     def get(self, name: str) -> bytes:
         waiting = self._waiting.get(name)

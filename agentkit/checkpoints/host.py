@@ -201,11 +201,12 @@ class _Look:
             stamp = _stamp(facts)
             self._scan.read += 1
             mode = stat.S_IMODE(facts.st_mode)
-            entry = (
-                Entry("f", mode, len(data), self._contents.add(data))
-                if len(data) <= limit
-                else _unkept(facts)
-            )
+            if len(data) > limit:
+                entry = _unkept(facts)
+            elif self._contents.holds_secret(data):
+                entry = _unkept(facts, "~s")
+            else:
+                entry = Entry("f", mode, len(data), self._contents.add(data))
         if stamp.ctime < self._fresh:
             self._scan.stamps[path] = stamp
         return entry
@@ -215,8 +216,8 @@ def _stamp(facts: os.stat_result) -> Stamp:
     return Stamp(facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
 
 
-def _unkept(facts: os.stat_result) -> Entry:
-    return Entry("f", stat.S_IMODE(facts.st_mode), facts.st_size, f"~{facts.st_mtime_ns}")
+def _unkept(facts: os.stat_result, why: str = "~") -> Entry:
+    return Entry("f", stat.S_IMODE(facts.st_mode), facts.st_size, f"{why}{facts.st_mtime_ns}")
 
 
 def _read(folder: int, name: str, limit: int) -> tuple[bytes, os.stat_result]:
@@ -284,7 +285,9 @@ class _Writer:
 
     def write(self, path: str, entry: Entry) -> None:
         if not entry.kept:
-            raise OSError(errno.EFBIG, "it was too large to be kept")
+            secret = entry.content.startswith("~s")
+            why = "it held a secret and was not kept" if secret else "it was too large to be kept"
+            raise OSError(errno.EFBIG, why)
         data = self._contents.get(entry.content)
         folder, name = split(path)
         temporary = f".agentkit-{secrets.token_hex(6)}"

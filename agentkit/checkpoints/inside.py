@@ -178,8 +178,9 @@ class InnerFolder:
                     scan.skipped.append(path)
                     continue
                 scan.read += 1
-                mode = stat.S_IMODE(stamp.mode)
-                self._enter(scan, path, Entry("f", mode, len(data), contents.add(data)))
+                secret = contents.holds_secret(data)
+                name = f"~s{stamp.mtime}" if secret else contents.add(data)
+                self._enter(scan, path, Entry("f", stat.S_IMODE(stamp.mode), len(data), name))
 
     async def _untar(self, batch: list[tuple[str, Stamp]]) -> dict[str, bytes]:
         names = " ".join(_quote(f"./{path}") for path, _ in batch)

@@ -182,7 +182,7 @@ class Checkpoints:
             return self._run.append(self._empty(reason, self._kept.off))
         tree = await to_thread.run_sync(self._kept.keeper.keep, scan.tree)
         new_bytes = await to_thread.run_sync(self._contents.flush)
-        large = [p for p, entry in flat(scan.tree) if not entry.kept]
+        unkept = {p: entry.content for p, entry in flat(scan.tree) if not entry.kept}
         taken = self._run.append(
             Checkpoint(
                 id=f"c{len(self._run.state.checkpoints) + 1}",
@@ -194,7 +194,7 @@ class Checkpoints:
                 size=scan.size,
                 read=scan.read,
                 new_bytes=new_bytes,
-                notice=_notice(large, scan.skipped, self._kept.bounds),
+                notice=_notice(unkept, scan.skipped, self._kept.bounds),
                 duration=round(time.monotonic() - started, 4),
             )
         )
@@ -329,8 +329,12 @@ def _restored(
     )
 
 
-def _notice(large: list[str], skipped: list[str], bounds: Bounds) -> str:
+def _notice(unkept: dict[str, str], skipped: list[str], bounds: Bounds) -> str:
     parts: list[str] = []
+    secret = [path for path, content in unkept.items() if content.startswith("~s")]
+    large = [path for path in unkept if path not in secret]
+    if secret:
+        parts.append(f"not kept, as a secret is in it: {_some(secret)}")
     if large:
         parts.append(f"not kept, larger than {bounds.file_bytes >> 20} MB: {_some(large)}")
     if skipped:

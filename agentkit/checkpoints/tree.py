@@ -25,7 +25,8 @@ class Entry(NamedTuple):
     """Bytes; 0 for folders."""
     content: str
     """Name of the content (for links: of the target). Of a file too large to keep: ``~`` and its
-    time of change. Of a folder: "" (its entries are in the tree)."""
+    time of change, of one that holds a secret ``~s`` and that. Of a folder: "" (its entries are
+    in the tree)."""
 
     @property
     def kept(self) -> bool:
@@ -42,6 +43,10 @@ class Contents(Protocol):
 
     def add(self, data: bytes) -> str:
         """Keep the bytes; their name. Durable after ``flush``."""
+        ...
+
+    def holds_secret(self, data: bytes) -> bool:
+        """Whether they may not be kept."""
         ...
 
     def get(self, name: str) -> bytes:

@@ -27,7 +27,9 @@ from agentkit.stores.sqlite import SQLiteStore
 
 
 def build(folder: Path, files: int) -> None:
-    """Folders of twenty files, about 2 KB each."""
+    """Folders of twenty files, about 2 KB each, and an empty repository beside them."""
+    git = str(folder.with_name("git"))
+    subprocess.run(["git", "init", "-q", "--bare", git], check=True)
     for number in range(files):
         path = folder / f"package{number // 400}" / f"module{number // 20}" / f"file{number}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +108,6 @@ async def main(files: int, count: int) -> None:
         folder.mkdir()
         build(folder, files)
         git_dir = scratch / "git"
-        subprocess.run(["git", "init", "-q", "--bare", str(git_dir)], check=True)
         store = SQLiteStore(scratch / "home")
         agent = Agent("bench", sandbox=Local(workspace=folder), store=store, api_key="none")
         async with agent.session() as session:

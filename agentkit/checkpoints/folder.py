@@ -55,6 +55,8 @@ class Scan:
     """Bytes of all covered files together."""
     read: int = 0
     """Files whose content was read."""
+    unkept: dict[str, str] = field(default_factory=dict[str, str])
+    """Files that are noticed only, with their entry's content."""
     skipped: list[str] = field(default_factory=list[str])
     """Paths that could not be read."""
 

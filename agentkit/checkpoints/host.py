@@ -207,6 +207,8 @@ class _Look:
                 entry = _unkept(facts, "~s")
             else:
                 entry = Entry("f", mode, len(data), self._contents.add(data))
+        if not entry.kept:
+            self._scan.unkept[path] = entry.content
         if stamp.ctime < self._fresh:
             self._scan.stamps[path] = stamp
         return entry

@@ -168,6 +168,8 @@ class InnerFolder:
         if entry.kind == "d":
             scan.tree.setdefault(path, {})
         scan.size += entry.size
+        if not entry.kept:
+            scan.unkept[path] = entry.content
 
     async def _read(self, changed: list[tuple[str, Stamp]], scan: Scan, contents: Contents) -> None:
         for batch in _batches(changed):

@@ -182,7 +182,6 @@ class Checkpoints:
             return self._run.append(self._empty(reason, self._kept.off))
         tree = await to_thread.run_sync(self._kept.keeper.keep, scan.tree)
         new_bytes = await to_thread.run_sync(self._contents.flush)
-        unkept = {p: entry.content for p, entry in flat(scan.tree) if not entry.kept}
         taken = self._run.append(
             Checkpoint(
                 id=f"c{len(self._run.state.checkpoints) + 1}",
@@ -194,7 +193,7 @@ class Checkpoints:
                 size=scan.size,
                 read=scan.read,
                 new_bytes=new_bytes,
-                notice=_notice(unkept, scan.skipped, self._kept.bounds),
+                notice=_notice(scan.unkept, scan.skipped, self._kept.bounds),
                 duration=round(time.monotonic() - started, 4),
             )
         )

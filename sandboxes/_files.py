@@ -12,7 +12,7 @@ from agentkit.sandbox import ExecResult, FileStat
 from agentkit.sandboxes._control import Control
 from agentkit.sandboxes._scripts import quote
 
-__all__ = ["Files", "unreadable", "write_error"]
+__all__ = ["Files", "escaped", "unreadable", "write_error"]
 
 _INLINE = 48 << 10
 """Up to so many bytes a file goes through the control shell (1-2 ms); larger ones through a
@@ -98,8 +98,7 @@ class Files:
         full = self.absolute(path)
         bits = f"{mode & 0o7777:o}" if mode is not None else "''"
         if len(data) <= _INLINE:
-            text = "".join([_ESCAPED[byte] for byte in data])
-            body = f"_put {quote(full)} {quote(text)} {secrets.token_hex(4)} {bits}"
+            body = f"_put {quote(full)} {quote(escaped(data))} {secrets.token_hex(4)} {bits}"
             code, reply = await self._control.request(body)
         else:
             code, reply = await self._write_large(full, data, bits)
@@ -141,6 +140,11 @@ class Files:
             await self._control.request(f"rm -f -- {quote(temporary)}")
             return result.exit_code or 1, result.output.data
         return await self._control.request(f"_commit {quote(temporary)} {final} {bits}")
+
+
+def escaped(data: bytes) -> str:
+    """The form in which ``printf %b`` takes any bytes."""
+    return "".join([_ESCAPED[byte] for byte in data])
 
 
 def unreadable(path: str, kind: bytes) -> FileError:

@@ -74,7 +74,8 @@ class RuntimeSandbox(Forking, ABC):
         self._id = sandbox_id
         self._workdir = workdir
         self._kind: ShellKind = kind
-        self._control = Control(self, greeting)
+        # The folder is made now: later there may be no process left to make it with.
+        self._control = Control(self, f"_dir {sandbox_id}; {greeting}")
         self._files = Files(self._control, self._pour, workdir)
         self._transfer = Transfer(self, self._control, self._files)
         self._jobs = Jobs(self, self._control, self._files, sandbox_id, kind)

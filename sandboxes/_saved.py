@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 from agentkit.errors import FileError
 from agentkit.sandboxes._control import Control
-from agentkit.sandboxes._files import Files
+from agentkit.sandboxes._files import Files, escaped
 from agentkit.sandboxes._requests import State
 from agentkit.sandboxes._scripts import quote
 
 __all__ = ["StateKeeper", "end_lost_commands"]
+
+_END = b"end"
+"""Last in the record: one that was cut off in the middle counts for nothing."""
 
 
 class StateKeeper:
@@ -32,12 +35,12 @@ class StateKeeper:
         path = await self._path(name)
         if not path:
             return
-        data = b"\0".join((state.cwd, state.exports, state.functions, state.aliases))
-        try:
-            await self._files.write(path, data, 0o600)
-        except FileError:
-            # A state that is not true any more would be worse than none.
-            await self._control.request(f"rm -f -- {quote(path)}")
+        data = b"\0".join((state.cwd, state.exports, state.functions, state.aliases, _END))
+        # By builtins alone: where no process can be started any more, the attempt would end dash.
+        # A state that is not true any more would be worse than none.
+        word = quote(path)
+        write = f"{{ printf '%b' {quote(escaped(data))} >{word}; }} 2>/dev/null"
+        await self._control.request(f"{write} || {{ : >{word}; }} 2>/dev/null")
 
     async def load(self, name: str) -> State | None:
         """The state of a shell of an earlier process; None where this process is the first."""
@@ -45,10 +48,10 @@ class StateKeeper:
             return None
         path = await self._path(name)
         with suppress(FileError, ValueError):
-            cwd, exports, functions, aliases = (
-                await self._files.read(path, 64 << 20) if path else b""
-            ).split(b"\0")
-            return State(cwd, exports, functions, aliases)
+            saved = await self._files.read(path, 64 << 20) if path else b""
+            cwd, exports, functions, aliases, end = saved.split(b"\0")
+            if end == _END:
+                return State(cwd, exports, functions, aliases)
         return State(self._files.absolute(".").encode("utf-8", "surrogateescape"))
 
     async def _path(self, name: str) -> str:

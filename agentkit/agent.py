@@ -25,7 +25,7 @@ from agentkit.run import Briefing, Run
 from agentkit.secrets import Redactor
 from agentkit.session import Result, Session, new_id
 from agentkit.structured import Structured
-from agentkit.tool import Tool, as_tool
+from agentkit.tool import Tool, ToolContext, ToolResult, as_tool, tool
 
 if TYPE_CHECKING:
     from agentkit.log import EventLog
@@ -143,6 +143,33 @@ class Agent:
 
         own = self.ladder.models
         return self.catalogue or (Catalogue.load(own) if own else shipped())
+
+    @property
+    def table(self) -> Mapping[str, Tool]:
+        """All tools by name, in the order in which the model reads them."""
+        return self._tools
+
+    def as_tool(self, name: str = "", description: str = "") -> Tool:
+        """This agent as a tool of another: a subagent with its own words, tools and first rung.
+
+        It works in the other's sandbox, reads only, and its cost counts in the other's limits.
+
+        Args:
+            name: default: the agent's name, with ``-`` in the place of what no name may hold.
+            description: what the other model is told it is for.
+        """
+        from agentkit.subagents import Order
+
+        @tool(
+            name=name or re.sub(r"[^A-Za-z0-9_-]+", "-", self.name),
+            description=description or f"Ask the agent {self.name}: it looks and answers.",
+            read_only=True,
+            repeatable=False,
+        )
+        async def ask(context: ToolContext, prompt: str) -> ToolResult:
+            return await context.delegate(Order(prompt, agent=self))
+
+        return ask
 
     @property
     def rung(self) -> Rung:

@@ -142,7 +142,7 @@ def _told(result: ExecResult, timeout: float) -> str:
 
 def explain(failures: Sequence[CheckFailed]) -> str:
     """What the model reads when it wants to finish and may not."""
-    parts = ["Not finished: required checks do not pass.", *map(_one, failures)]
+    parts = ["Not finished: required checks do not pass.", *map(outcome, failures)]
     parts.append("Fix the cause, then finish again.")
     if not all(each.ran for each in failures):
         parts.append(
@@ -152,7 +152,8 @@ def explain(failures: Sequence[CheckFailed]) -> str:
     return "\n\n".join(parts)
 
 
-def _one(failed: CheckFailed) -> str:
+def outcome(failed: CheckFailed) -> str:
+    """How one check failed, for the model."""
     if is_statement(failed.command):
         what = "a reviewer does not confirm it" if failed.ran else "nobody could judge it"
         return f"{failed.command}\n[{what}]\n{failed.output}"

@@ -7,15 +7,17 @@ do, and their results always enter the log in the model's order.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from agentkit.checks import explain, required, run_checks
+from agentkit.checks import explain, outcome, required, run_checks
 from agentkit.errors import SandboxError, StoreError, ToolError
+from agentkit.escalation.advice import answer_question
 from agentkit.events import (
     ApprovalAnswered,
     ApprovalAsked,
@@ -28,6 +30,7 @@ from agentkit.hooks import Call, Refuse, appended
 from agentkit.models.arguments import Broken, nearest_name, parse_arguments
 from agentkit.models.types import ToolCall
 from agentkit.outputs import capped
+from agentkit.subagents import carry_out
 from agentkit.tool import Claim, Tool, ToolContext, ToolResult
 
 if TYPE_CHECKING:
@@ -249,7 +252,16 @@ def _context(run: Run, planned: _Planned) -> ToolContext:
         facts=lambda kind: list(run.state.facts.get(kind, ())),
         update_plan=run.update_plan,
         _sandbox=run.sandbox,
+        _run_checks=partial(_checked, run),
+        _consult=partial(answer_question, run),
+        _delegate=partial(carry_out, run),
     )
+
+
+async def _checked(run: Run, checks: Sequence[str]) -> Mapping[str, str]:
+    if not run.ground.exists:
+        raise ToolError("this agent has no sandbox, so its steps can have no checks")
+    return {each.command: outcome(each) for each in await run_checks(run, checks)}
 
 
 def _as_call(planned: _Planned) -> Call:

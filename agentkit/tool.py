@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, get_type_hints, overload
 
 from agentkit.errors import ToolError, UsageError
 from agentkit.schema import normalise
@@ -18,7 +18,10 @@ from agentkit.schema import normalise
 if TYPE_CHECKING:
     from agentkit.limits import Budget
     from agentkit.sandbox import Sandbox
+    from agentkit.subagents import Order
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 """DeepSeek refuses other names (deepseek-recipe 0.2.0)."""
 
@@ -39,8 +42,14 @@ class Claim:
     write: bool = True
 
     def conflicts(self, other: Claim) -> bool:
-        same = self.resource == other.resource or "*" in (self.resource, other.resource)
-        return same and (self.write or other.write)
+        return (self.write or other.write) and _meet(self.resource, other.resource)
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether two resources have something in common: equal, one in the other's folder, or all."""
+    if one == other or "*" in (one, other):
+        return True
+    return one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
 READS_ALL = Claim("*", write=False)
@@ -84,6 +93,29 @@ class ToolContext:
     update_plan: Callable[[list[Mapping[str, Any]]], None]
     """Replace the visible plan; each step has ``step`` and ``status``."""
     _sandbox: Callable[[], Awaitable[Sandbox]] | None = None
+    _run_checks: Callable[[Sequence[str]], Awaitable[Mapping[str, str]]] | None = None
+    _consult: Callable[[str], Awaitable[ToolResult]] | None = None
+    _delegate: Callable[[Order], Awaitable[ToolResult]] | None = None
+
+    async def run_checks(self, checks: Sequence[str]) -> Mapping[str, str]:
+        """Run checks that have not passed since the last change; what the failing ones say.
+
+        Raises:
+            ToolError: the agent has no sandbox.
+        """
+        return await _given(self._run_checks)(checks)
+
+    async def consult(self, question: str) -> ToolResult:
+        """Ask a stronger rung of the ladder, if its policy and the money left allow it."""
+        return await _given(self._consult)(question)
+
+    async def delegate(self, order: Order) -> ToolResult:
+        """Have a subagent carry out an order.
+
+        Raises:
+            ToolError: it could not be started, or did not come to its end.
+        """
+        return await _given(self._delegate)(order)
 
     async def sandbox(self) -> Sandbox:
         """The session's sandbox, started at first use.
@@ -94,6 +126,12 @@ class ToolContext:
         if self._sandbox is None:
             raise ToolError("this agent has no sandbox, so this tool cannot work here")
         return await self._sandbox()
+
+
+def _given(function: Callable[P, T] | None) -> Callable[P, T]:
+    if function is None:
+        raise ToolError("this is not possible outside a session")
+    return function
 
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import (
+    Any,
+    Literal,
+    NotRequired,  # pydantic needs this one before Python 3.12
+)
 
-from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+from typing_extensions import TypedDict
 
 from agentkit.errors import ToolError
-from agentkit.tool import Claim, ToolContext, ToolResult, tool
+from agentkit.tool import READS_ALL, Claim, ToolContext, ToolResult, tool
 from agentkit.tools._text import clip_line
 
 MOST_STEPS = 30
@@ -18,16 +22,25 @@ class Step(TypedDict):
 
     step: str
     status: Literal["pending", "in_progress", "done"]
+    check: NotRequired[str]
 
 
-def _claims(_arguments: dict[str, Any]) -> tuple[Claim, ...]:
-    """It touches no file: it needs no approval, and makes no passed check stale."""
-    return (Claim("plan", write=False),)
+def _claims(arguments: dict[str, Any]) -> tuple[Claim, ...]:
+    """It writes nothing: it needs no approval, and makes no passed check stale.
+
+    Where checks are to run, it waits for the calls before it.
+    """
+    steps: list[Any] = arguments.get("steps") or []
+    checked = any(isinstance(each, dict) and "check" in each for each in steps)
+    return (Claim("plan", write=False), *((READS_ALL,) if checked else ()))
 
 
 @tool(claims=_claims, repeatable=True)
 async def plan(context: ToolContext, steps: list[Step]) -> ToolResult:
-    """Set the plan of a larger task: all its steps, at most one in progress."""
+    """Set the plan of a larger task: all its steps, at most one in progress.
+
+    A step's check is a command that must exit 0 when it is done, or "review: " and a statement.
+    """
     if not steps:
         raise ToolError("the plan needs at least one step")
     if len(steps) > MOST_STEPS:
@@ -38,7 +51,24 @@ async def plan(context: ToolContext, steps: list[Step]) -> ToolResult:
     current = [each["step"] for each in steps if each["status"] == "in_progress"]
     if len(current) > 1:
         raise ToolError(f"{len(current)} steps are in_progress; at most one may be")
-    context.update_plan([{"step": each["step"], "status": each["status"]} for each in steps])
+    failed = await _not_done(context, steps)
+    context.update_plan([dict(each) for each in steps])
+    if failed:
+        return ToolResult("\n\n".join(failed), ok=False, data={"checks_failed": len(failed)})
     done = sum(each["status"] == "done" for each in steps)
     now = f"; now: {clip_line(current[0], 100)}" if current else ""
     return ToolResult(f"{done} of {len(steps)} steps done{now}")
+
+
+async def _not_done(context: ToolContext, steps: list[Step]) -> list[str]:
+    """Run the checks of the steps that are said to be done; those that fail are not done."""
+    claimed = [each for each in steps if each["status"] == "done" and each.get("check", "").strip()]
+    if not claimed:
+        return []
+    failures = await context.run_checks([each.get("check", "") for each in claimed])
+    failed: list[str] = []
+    for number, each in enumerate(steps, 1):
+        if each["status"] == "done" and each.get("check") in failures:
+            each["status"] = "in_progress"
+            failed.append(f"Step {number} is not done. {failures[each.get('check', '')]}")
+    return failed

@@ -41,11 +41,19 @@ def search() -> list[Tool]:
 
 
 def coder() -> list[Tool]:
-    """The full set: ``bash``, ``str_replace_editor``, ``search``, ``plan``, ``finish``."""
+    """The full set: shell, editor and search, and ``plan``, ``consult`` and ``finish``."""
+    from agentkit.tools.adviser import consult
     from agentkit.tools.finish import finish
     from agentkit.tools.plan import plan
 
-    return [*shell(), *edit(), *search(), plan, finish]
+    return [*shell(), *edit(), *search(), plan, consult, finish]
+
+
+def subagents() -> list[Tool]:
+    """Give parts of the work away: ``task``. In no preset: few tasks need it."""
+    from agentkit.tools.subagent import task
+
+    return [task]
 
 
 def minimal() -> list[Tool]:

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 
 from agentkit.errors import LimitReached, ModelError, UnusableAnswer
 from agentkit.escalation import packets
+from agentkit.escalation.climb import change_of
 from agentkit.escalation.evidence import Finding
 from agentkit.escalation.lanes import open_apart
+from agentkit.escalation.policy import decide
+from agentkit.escalation.situation import policy_of, situation
 from agentkit.events import Message, RungChanged, RungSkipped
 from agentkit.request import ask
+from agentkit.tool import ToolResult
 
 if TYPE_CHECKING:
     from agentkit.ladder import Rung
@@ -32,6 +36,26 @@ excerpts. You have no tools, and your answer is all they get. Say what is most l
 how to make sure of it, then what to do, step by step, with the exact names, commands and code \
 that matter. Be brief; say what you do not know. If the task or a check cannot be fulfilled, say \
 so and why."""
+
+
+async def answer_question(run: Run, question: str) -> ToolResult:
+    """The model asks by itself: granted where the policy would consult, refused with the reason."""
+    course = run.state.course
+    if run.depth or len(run.ladder.rungs) == 1:
+        return ToolResult("There is nobody stronger to ask. Go on by yourself.", ok=False)
+    asked = Finding("help-asked", "help", course.turn + 1, (), question[:200])
+    findings = [*course.watch(run.lane_name).open, asked]
+    policy = replace(policy_of(run), forms=frozenset({"consult"}), cool_down=0)
+    seen = situation(run, findings)
+    decision = decide(seen, policy)
+    if decision.action != "consult":
+        why = next((each.refused for each in decision.offers if each.refused), decision.reason)
+        return ToolResult(f"No advice this time ({why}). Go on by yourself.", ok=False)
+    rung = run.ladder.rungs[decision.rung]
+    words = await consult(run, rung, change_of(run, decision, seen, findings), findings, question)
+    if not words:
+        return ToolResult(f"{rung.name} could not be asked. Go on by yourself.", ok=False)
+    return ToolResult(f"{rung.name} says:\n{words}", data={"evidence": "help-asked"})
 
 
 async def consult(

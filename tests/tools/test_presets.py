@@ -31,7 +31,7 @@ def test_the_sets() -> None:
     def names(tools: list[Any]) -> list[str]:
         return [each.name for each in tools]
 
-    assert names(coder()) == ["bash", "str_replace_editor", "search", "plan", "finish"]
+    assert names(coder()) == ["bash", "str_replace_editor", "search", "plan", "consult", "finish"]
     assert names(minimal()) == ["bash", "str_replace_editor"]
     assert names(shell()) + names(edit()) + names(search()) == [
         "bash",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agentkit.errors import UsageError
-from agentkit.events import ModelResponded, ToolFinished
+from agentkit.events import ModelResponded, RungChanged, ToolFinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +59,8 @@ class Hooks:
     before_tool: Callable[[Call], Awaitable[Refuse | None]] | None = None
     after_tool: Callable[[Call, ToolFinished], Awaitable[str | None]] | None = None
     """A text is appended to the result before the model reads it."""
+    on_escalate: Callable[[RungChanged], Awaitable[Refuse | None]] | None = None
+    """Sees each reaction of the ladder, with its prices, before it is carried out; a refusal
+    leaves the work as it is."""
     approve: Callable[[Call], Awaitable[bool | Refuse]] | None = None
     """Answers for the ``ask`` policy."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,8 +45,8 @@ class Limits:
         return ", ".join(part for part in parts if part) or "none"
 
 
-NEAR = 0.8
-"""Share of a limit at which ``limit.near`` is told, once per limit."""
+LEVELS = (0.8, 0.95)
+"""Shares of a limit at which ``limit.near`` is told, each once per limit."""
 
 
 class Spent(Protocol):
@@ -71,8 +72,10 @@ class Budget:
     limits: Limits
     spent: Spent
     clock: Callable[[], float] = time.monotonic
+    reserved: float = 0.0
+    """US dollars that requests under way may still cost."""
     _started: float | None = None
-    _warned: set[str] = field(default_factory=set[str])
+    _warned: dict[str, int] = field(default_factory=dict[str, int])
 
     def start(self) -> None:
         """Start the wall clock of a run."""
@@ -110,11 +113,23 @@ class Budget:
             if over:
                 raise LimitReached(name, used, allowed, hint=_HINT[name])
 
+    @contextmanager
+    def reserve(self, usd: float) -> Generator[None]:
+        """Around a request: what others may spend is less by its worst case."""
+        self.reserved += usd
+        try:
+            yield
+        finally:
+            self.reserved -= usd
+
     def near(self) -> list[tuple[str, float, float]]:
-        """Limits of which 80% are used and that were not named before: (name, used, allowed)."""
-        rows = [row for row in self._rows() if row[1] >= NEAR * row[2]]
-        fresh = [row for row in rows if row[0] not in self._warned]
-        self._warned.update(row[0] for row in fresh)
+        """Limits that reached another of ``LEVELS`` since the last call: (name, used, allowed)."""
+        fresh: list[tuple[str, float, float]] = []
+        for name, used, allowed in self._rows():
+            level = sum(used >= share * allowed for share in LEVELS)
+            if level > self._warned.get(name, 0):
+                self._warned[name] = level
+                fresh.append((name, used, allowed))
         return fresh
 
     def _rows(self) -> list[tuple[str, float, float]]:

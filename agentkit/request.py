@@ -129,12 +129,13 @@ async def _with_retries(
         )
         await run.log.commit()
         try:
-            return await run.endpoint.ask(
-                body,
-                stream=stream,
-                on_delta=_shower(run) if stream else None,
-                idle_timeout=IDLE if stream else SILENCE,
-            )
+            with run.budget.reserve(_worst_case(run, affordable)):
+                return await run.endpoint.ask(
+                    body,
+                    stream=stream,
+                    on_delta=_shower(run) if stream else None,
+                    idle_timeout=IDLE if stream else SILENCE,
+                )
         except ModelError as error:
             wait = run.retry.wait(error, attempt, waited, _JITTER)
             _log_failure(run, error, attempt, wait)
@@ -179,11 +180,9 @@ def _affordable(run: Run, max_tokens: int) -> int:
     price = run.catalogue.price(rung.model, now)
     if allowed is None or price is None or not price.output:
         return max_tokens
-    cached = run.state.last_usage.get(run.lane_name)
-    reading = run.catalogue.worst_case(
-        rung.model, now, prompt, 0, min(prompt, cached.prompt_tokens) if cached else 0
-    )
-    left = allowed - run.state.cost_usd - reading
+    left = allowed - run.state.cost_usd - run.budget.reserved - _worst_case(run, 0)
+    if run.depth:  # lanes side by side: none may reserve all that is left
+        left /= 4
     affordable = int(left * 1e6 / price.output)
     if affordable < min(SHORTEST, max_tokens):
         raise LimitReached(
@@ -193,6 +192,15 @@ def _affordable(run: Run, max_tokens: int) -> int:
             hint="The next request may not fit into what is left. Resume with a larger --max-cost",
         )
     return min(max_tokens, affordable)
+
+
+def _worst_case(run: Run, max_tokens: int) -> float:
+    """US dollars of the lane's next request, if the answer uses its whole limit."""
+    cached = run.state.last_usage.get(run.lane_name)
+    prompt = run.state.prompt_tokens(run.lane_name)
+    known = min(prompt, cached.prompt_tokens) if cached else 0
+    now = datetime.now(UTC)
+    return run.catalogue.worst_case(run.lane.rung.model, now, prompt, max_tokens, known)
 
 
 def _is_cut(answer: Answer) -> bool:

@@ -439,6 +439,8 @@ class Session:
             run.note(await briefing(await run.sandbox()))
             run.record("briefed", {})
         await facts.tell(run, starting=True)
+        if first and run.budget.limits.deadline is not None:
+            run.note(f"[There are {run.budget.limits.deadline:g} s for this task.]")
         await plan_first(run, message)
 
     async def _close(

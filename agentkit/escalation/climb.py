@@ -70,8 +70,7 @@ async def react(run: Run, *, last_resort: bool = False) -> bool:
         )
     if decision.action in ("none", "stop"):
         return False
-    await _carry_out(run, decision, seen, list(watch.open))
-    return True
+    return await _carry_out(run, decision, seen, list(watch.open))
 
 
 def log_findings(run: Run) -> None:
@@ -97,13 +96,19 @@ def _urgent(policy: Policy) -> Policy:
 
 async def _carry_out(
     run: Run, decision: Decision, seen: Situation, findings: Sequence[Finding]
-) -> None:
+) -> bool:
+    """Do it, unless the caller's hook refuses."""
     # Those two make requests of their own, so they stand above this module.
     from agentkit.escalation.advice import consult
     from agentkit.escalation.planning import replan
 
     rung = run.ladder.rungs[decision.rung]
     change = change_of(run, decision, seen, findings)
+    if run.hooks.on_escalate is not None:
+        refused = await run.hooks.on_escalate(change)
+        if refused is not None:
+            run.append(RungSkipped(rung=rung.name, reason=f"refused: {refused.reason}"))
+            return False
     match decision.action:
         case "note":
             run.append(change)
@@ -121,6 +126,7 @@ async def _carry_out(
             run.notes.append(packets.note(findings))
         case _:
             await _take_over(run, rung, change, decision, findings)
+    return True
 
 
 async def _take_over(

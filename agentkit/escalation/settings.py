@@ -99,13 +99,14 @@ def require_sound(
     names: dict[tuple[object, ...], str] = {}
     for number, rung in enumerate(ladder.rungs, 1):
         where = f"ladder {ladder.name!r}, rung {number} ({rung.name})"
-        connect(rung)
         if len(ladder.rungs) == 1:
+            connect(rung)
             return
         facts = catalogue.model(rung.model)
         if not facts.known and not own_endpoint and not rung.base_url:
             _refuse_unknown(rung.model, where, catalogue)
         try:
+            connect(rung)
             catalogue.require(rung.model)
         except ModelUnknown as error:
             raise UsageError(f"{where}: {error.what}", hint=error.hint) from error

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agentkit.agent import Agent
     from agentkit.facts import Surrounding
     from agentkit.hooks import Hooks
-    from agentkit.ladder import Dialect, Ladder
+    from agentkit.ladder import Dialect, Ladder, Rung
     from agentkit.run import Briefing
     from agentkit.sandbox import Progress, Sandbox, SandboxProvider
     from agentkit.stores import Store
@@ -127,6 +127,9 @@ def make_agent(
             deadline=settings.deadline,
         ),
         checks=settings.check,
+        planner=_planner(settings, ladder),
+        attempts=settings.attempts,
+        off_peak_wait=settings.off_peak_wait,
         hooks=hooks,
         approval=settings.approve,
         briefing=_briefing(preset.briefing, ground.folder),
@@ -134,7 +137,7 @@ def make_agent(
         base_url=settings.base_url,
         api_key=require_key(settings, ladder),
         store=store,
-        catalogue=Catalogue.load(settings.models),
+        catalogue=Catalogue.load({**ladder.models, **settings.models}),
         settings=settings.kept(),
         keep_sandbox=True,
         progress=progress,
@@ -149,6 +152,19 @@ def _surroundings(folder: Path | None) -> list[Surrounding]:
 
     own = [Instructions(folder)] if folder is not None else []
     return [*DEFAULT, *own, Meanwhile()]
+
+
+def _planner(settings: Settings, ladder: Ladder) -> Rung | None:
+    """The rung that ``--planner`` names by its number."""
+    if not settings.planner:
+        return None
+    number = int(settings.planner)
+    if not 1 <= number <= len(ladder.rungs):
+        raise UsageError(
+            f"--planner {number}: the ladder {ladder.name!r} has {len(ladder.rungs)} rungs",
+            hint="Give one of their numbers, from 1",
+        )
+    return ladder.rungs[number - 1]
 
 
 def make_sandbox(settings: Settings, folder: Path | None) -> SandboxProvider:

@@ -61,6 +61,18 @@ class Options:
             "The rungs: flash, pro, flash-pro or a TOML file. [default: flash-pro]",
         ),
     ] = None
+    planner: Annotated[
+        str | None,
+        _option("--planner", "N", "Plan larger tasks on the ladder's Nth rung. [default: off]"),
+    ] = None
+    attempts: Annotated[
+        int | None,
+        _option("--attempts", "N", "Hand-offs made side by side in copies. [default: 1]"),
+    ] = None
+    off_peak_wait: Annotated[
+        float | None,
+        _option("--off-peak-wait", "SECONDS", "Wait so long for off-peak prices. [default: 0]"),
+    ] = None
     model: Annotated[str | None, _option("--model", "NAME", "One model instead of a ladder.")] = (
         None
     )

@@ -33,6 +33,9 @@ class Settings:
     network: str = "none"
     preset: str = "coder"
     ladder: str = "flash-pro"
+    planner: str = ""
+    attempts: int = 1
+    off_peak_wait: float = 0.0
     model: str = ""
     base_url: str = ""
     api_key_env: str = ""
@@ -108,6 +111,12 @@ def _validate(settings: Settings) -> None:
         )
     if settings.network not in ("none", "open"):
         _check_allow(settings.network)
+    if settings.planner and not settings.planner.isdigit():
+        raise UsageError(
+            f"--planner cannot be {settings.planner!r}", hint="Give the number of a rung, from 1"
+        )
+    if not 1 <= settings.attempts <= 16:
+        raise UsageError(f"--attempts must be from 1 to 16, not {settings.attempts}")
     if any(not command.strip() for command in settings.check):
         raise UsageError("a --check is empty", hint="Give a command, or leave it out")
     if settings.image and settings.sandbox != "docker":
@@ -185,6 +194,8 @@ def _typed(path: Path, key: str, value: object) -> object:
         "models": (dict,),
         "max_cost": (int, float),
         "deadline": (int, float),
+        "off_peak_wait": (int, float),
+        "attempts": (int,),
         "max_turns": (int,),
         "max_tokens": (int,),
     }

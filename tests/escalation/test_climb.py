@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentkit import Ladder, Limits
+from agentkit import Hooks, Ladder, Limits, Refuse
 from agentkit import events as e
 from agentkit.log import read
 from agentkit.stores.memory import MemoryStore
@@ -295,6 +295,22 @@ async def test_the_model_asks_for_help_itself(tmp_path: Path) -> None:
     assert "The answer is 42." in advised.content
     assert "help-asked" in [each.kind for each in told.of(e.Evidence)]
     assert told.forms == ["consult"]
+
+
+async def test_a_hook_sees_each_reaction_and_may_refuse(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def watch(change: e.RungChanged) -> Refuse | None:
+        seen.append(change.form)
+        assert change.prices
+        return Refuse("too dear for us")
+
+    hooks = Hooks(on_escalate=watch)
+    told = await play(tmp_path, _third_time_right, only("hand-off"), hooks=hooks)
+    assert told.result.ok
+    assert seen == ["hand-off"]
+    assert told.forms == []
+    assert "too dear for us" in told.of(e.RungSkipped)[0].reason
 
 
 async def test_nobody_to_ask_is_said_and_not_an_error(tmp_path: Path) -> None:

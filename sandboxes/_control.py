@@ -53,7 +53,7 @@ class Target:
     cookie: str
 
     def arguments(self, age: float) -> str:
-        return f"{self.supervisor} {self.shell} {quote(self.cookie)} {int(age * 100) + 3}"
+        return f"{self.supervisor} {self.shell} {quote(self.cookie)} {int(age * 100) + 2}"
 
 
 class Control:

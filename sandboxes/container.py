@@ -134,7 +134,11 @@ class EngineSandbox(RuntimeSandbox):
         )
 
         async def resize(rows: int, columns: int) -> None:
-            await self._engine.call(lambda: api.exec_resize(exec_id, height=rows, width=columns))
+            # A program that has ended already has no terminal; its output is still to be read.
+            with suppress(SandboxError):
+                await self._engine.call(
+                    lambda: api.exec_resize(exec_id, height=rows, width=columns)
+                )
 
         async def exit_code() -> int | None:
             facts = await self._engine.call(lambda: api.exec_inspect(exec_id))

@@ -1,0 +1,131 @@
+"""A remote engine over TLS: the real engine behind a TLS endpoint of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentkit.errors import EngineUnavailable
+from agentkit.sandboxes import Docker
+
+pytestmark = [
+    pytest.mark.docker,
+    # The endpoint's own connections are cut off in the middle when its loop stops.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+SOCKET = "/var/run/docker.sock"
+
+
+def certificates(folder: Path) -> None:
+    """One self-signed pair, used by both ends; the docker package looks for these names."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    (folder / "ca.pem").write_bytes((folder / "cert.pem").read_bytes())
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+async def serve(folder: Path, port: list[int], ready: threading.Event, stop: asyncio.Event) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    context.load_verify_locations(folder / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_engine, to_engine = await asyncio.open_unix_connection(SOCKET)
+        await asyncio.gather(pump(reader, to_engine), pump(from_engine, writer))
+
+    async with await asyncio.start_server(connect, "127.0.0.1", 0, ssl=context) as server:
+        port.append(server.sockets[0].getsockname()[1])
+        ready.set()
+        await stop.wait()
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    folder = tmp_path_factory.mktemp("certificates")
+    certificates(folder)
+    port: list[int] = []
+    ready, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+    # The clients' connections end abruptly; what the loop says of that is of no interest.
+    loop.set_exception_handler(lambda loop, context: None)
+    thread = threading.Thread(
+        target=lambda: loop.run_until_complete(serve(folder, port, ready, stop))
+    )
+    thread.start()
+    assert ready.wait(10)
+    yield f"tcp://127.0.0.1:{port[0]}", folder
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture
+def over_tls(endpoint: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> str:
+    # The docker package's HTTP client would trust these instead of the engine's own authority.
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(endpoint[1]))
+    return endpoint[0]
+
+
+async def test_every_kind_of_stream_works_over_tls(over_tls: str, tmp_path: Path) -> None:
+    workspace = tmp_path / "work"
+    workspace.mkdir()
+    sandbox = await Docker(workspace=workspace, host=over_tls).open("tls")
+    try:
+        shell = await sandbox.shell()
+        assert (await shell.run("export A=1; cd /tmp; (exit 7)")).exit_code == 7
+        assert (await shell.run("echo $A; pwd")).output.data == b"1\n/tmp\n"
+        assert (await shell.run("yes", flood_limit=4 << 20)).ended == "flood"
+        assert (await shell.run("sleep 60", timeout=0.2)).exit_code == 124
+        data = bytes(range(256)) * 4096
+        assert (await sandbox.exec("cat", stdin=data)).output.data == data
+        job = await sandbox.start_job("read x; echo got $x; exit 3")
+        await job.write(b"words\n", end=True)
+        assert await job.wait(20) == 3
+        assert (await job.poll()).data == b"got words\n"
+        pty = await sandbox.open_pty("echo early; exit 4")
+        seen = b""
+        while pty.exit_code is None:
+            seen += await pty.read(timeout=5)
+        assert (seen, pty.exit_code) == (b"early\r\n", 4)
+        await pty.close()
+        (tmp_path / "large").write_bytes(data)
+        await sandbox.upload(tmp_path / "large", "up/large")
+        await sandbox.download("up", tmp_path / "back")
+        assert (tmp_path / "back" / "large").read_bytes() == data
+    finally:
+        await sandbox.close()
+
+
+async def test_without_a_certificate_the_engine_refuses(
+    endpoint: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+    monkeypatch.delenv("DOCKER_CERT_PATH", raising=False)
+    with pytest.raises(EngineUnavailable, match=r"no container engine answers"):
+        await Docker(workspace=tmp_path, host=endpoint[0]).open("tls")

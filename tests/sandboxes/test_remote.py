@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 import subprocess
-import threading
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +12,7 @@ import pytest
 from agentkit.errors import EngineUnavailable
 from agentkit.sandboxes import Docker
 
-pytestmark = [
-    pytest.mark.docker,
-    # The endpoint's own connections are cut off in the middle when its loop stops.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
-
-SOCKET = "/var/run/docker.sock"
+pytestmark = pytest.mark.docker
 
 
 def certificates(folder: Path) -> None:
@@ -36,50 +27,20 @@ def certificates(folder: Path) -> None:
     (folder / "ca.pem").write_bytes((folder / "cert.pem").read_bytes())
 
 
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()
-
-
-async def serve(folder: Path, port: list[int], ready: threading.Event, stop: asyncio.Event) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    context.load_verify_locations(folder / "ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_engine, to_engine = await asyncio.open_unix_connection(SOCKET)
-        await asyncio.gather(pump(reader, to_engine), pump(from_engine, writer))
-
-    async with await asyncio.start_server(connect, "127.0.0.1", 0, ssl=context) as server:
-        port.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        await stop.wait()
-
-
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     folder = tmp_path_factory.mktemp("certificates")
     certificates(folder)
-    port: list[int] = []
-    ready, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
-    # The clients' connections end abruptly; what the loop says of that is of no interest.
-    loop.set_exception_handler(lambda loop, context: None)
-    thread = threading.Thread(
-        target=lambda: loop.run_until_complete(serve(folder, port, ready, stop))
-    )
-    thread.start()
-    assert ready.wait(10)
-    yield f"tcp://127.0.0.1:{port[0]}", folder
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    program = Path(__file__).with_name("tls_endpoint.py")
+    with subprocess.Popen(
+        [sys.executable, str(program), str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield f"tcp://127.0.0.1:{process.stdout.readline().strip()}", folder
+        process.kill()
 
 
 @pytest.fixture

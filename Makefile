@@ -1,6 +1,6 @@
 # The two commands to know: make demo, make test. Each does all its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup docker image unit local-llm lint format types matrix bench-startup bench-history clean bench-scale
+.PHONY: help demo test setup docker image unit local-llm lint format types matrix bench-startup bench-history bench-scale bench-sandbox clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ bench-scale: setup ## what a cluster for evaluations needs
 
 bench-startup: setup ## what importing and starting cost
 	@.venv/bin/python -m benchmarks.startup
+
+bench-sandbox: setup ## a command in the sandbox beside the other ways to run one
+	@.venv/bin/python -m benchmarks.sandbox
 
 clean: ## remove caches, build results and the matrix's environments; .venv stays
 	rm -rf build dist .venvs .pytest_cache .ruff_cache .hypothesis

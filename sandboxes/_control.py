@@ -77,6 +77,10 @@ class Control:
         """Attach now, so that the first kill does not wait for a process to start."""
         self._ooms = await self.count("_ooms")
 
+    def alive(self) -> bool:
+        """Whether the control shell is there, as far as its stream tells."""
+        return self._channel is not None and self._channel.alive()
+
     async def request(self, body: str, *, limit: float = _REPLY_LIMIT) -> tuple[int, bytes]:
         """Run our own shell code; return its status and what it printed.
 

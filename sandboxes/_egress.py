@@ -21,6 +21,7 @@ from agentkit.sandbox import Progress
 from agentkit.sandboxes._allow import AllowList
 from agentkit.sandboxes._engine import Engine
 from agentkit.sandboxes._proxy import EgressProxy
+from agentkit.sandboxes._shield import shielded
 
 __all__ = ["NETWORK", "NOWHERE", "PORTS", "Egress", "open_egress", "remove_network"]
 
@@ -71,7 +72,7 @@ async def open_egress(
         proxy = _listen(allow, gateway, port, engine.address)
         return Egress(proxy, () if _close_off(_bridge(facts)) else _exposed(gateway))
 
-    egress = await engine.call(work)
+    egress = await shielded(lambda: engine.call(work))
     if egress.exposed:
         ports = ", ".join(str(port) for port in egress.exposed)
         progress(

@@ -42,7 +42,8 @@ async def connect(host: str | None = None) -> Engine:
     Raises:
         EngineUnavailable: none does; the message names what was tried.
     """
-    return await anyio.to_thread.run_sync(_connect, host)
+    # A connection that nobody gets would stay open.
+    return await shielded(lambda: anyio.to_thread.run_sync(_connect, host))
 
 
 def _connect(host: str | None) -> Engine:

@@ -76,6 +76,7 @@ done
 # _reap PREFIX: end everything that carries a cookie of this sandbox or lives in its sessions.
 CONTROL = r"""
 LC_ALL=C
+_plain=$(printf %o $((0666 & ~$(umask))))
 _sids=' '
 _own=
 _d=
@@ -238,6 +239,8 @@ _put() {
 _commit() {
     m=$3
     [ -n "$m" ] || [ ! -e "$2" ] || m=$(stat -c %a -- "$2")
+    # What a new file has by itself needs no process to be set.
+    [ "$m" != "$_plain" ] || m=
     if { [ -z "$m" ] || chmod "$m" -- "$1"; } && mv -f -- "$1" "$2" 2>/dev/null; then return; fi
     # A file that is itself a mount point cannot be replaced, only filled.
     cat <"$1" >"$2"; r=$?

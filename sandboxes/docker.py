@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -120,6 +121,16 @@ class Docker:
             )
             if self.workspace_mode == "copy":
                 await _filled(new, lambda: new.fill(workspace))
+        return new
+
+    async def open_warm(self, session_id: str) -> DockerSandbox:
+        """Make a sandbox whose shells wait for commands; a copied workspace is still empty."""
+        workspace = await anyio.to_thread.run_sync(checked_workspace, self.workspace)
+        engine = await connect(self.host)
+        async with _engine_of(engine):
+            image = await resolve_image(engine, self.image, _silent)
+            new = await _start(engine, self, image, session_id, workspace=workspace)
+            await _filled(new, new.warm_up)
         return new
 
     async def restore(
@@ -357,6 +368,27 @@ class DockerSandbox(EngineSandbox):
         )
         networks: dict[str, dict[str, str]] = facts["NetworkSettings"]["Networks"]
         self.egress.proxy.client = networks[NETWORK]["IPAddress"]
+
+    async def warm_up(self) -> None:
+        """Attach the shells that the first commands will need."""
+        await (await self.shell()).run(":")
+        await self.exec(":")
+
+    def alive(self) -> bool:
+        """Whether the connection to the container is as it was left."""
+        return self._control.alive()
+
+    async def rename(self, session_id: str) -> None:
+        """Let the container's name tell the session: its label was made before it was known."""
+        name = re.sub(r"[^a-zA-Z0-9_.-]", "-", f"agentkit-{session_id[:60]}-{self._id}")
+        with suppress(SandboxError):
+            await self._engine.call(
+                lambda: self._engine.api.rename(self._container, name), container=self._container
+            )
+
+    async def fill_from(self, workspace: str | os.PathLike[str]) -> None:
+        """Fill the copy from a folder of this machine."""
+        await self.fill(await anyio.to_thread.run_sync(checked_workspace, workspace))
 
     async def fill(self, workspace: Path) -> None:
         """Fill the copy: see ``CopiedWorkspace``."""

@@ -490,9 +490,13 @@ class PersistentShell:
         self._busy = None
         if channel is None:
             return
-        if not close_only:
-            await self._control.request(f"kill -KILL {self._pid} {self._supervisor} 2>/dev/null")
-        await channel.aclose()
+        try:
+            if not close_only:
+                end = f"kill -KILL {self._pid} {self._supervisor} 2>/dev/null"
+                await self._control.request(end)
+        finally:
+            # Also where the sandbox is gone, and with it the shell that would kill.
+            await channel.aclose()
 
     def _expect(self, *nonces: str) -> None:
         for scanner in self._scanners.values():

@@ -94,7 +94,9 @@ class Preset:
             for name in ("effort", "max_tokens", "temperature", "top_p")
             if (value := getattr(self, name)) is not None
         }
-        return replace(ladder, rungs=tuple(replace(rung, **wishes) for rung in ladder.rungs))
+        # With one effort for all, rungs that differed in nothing else have become one.
+        rungs = dict.fromkeys(replace(rung, **wishes) for rung in ladder.rungs)
+        return replace(ladder, rungs=tuple(rungs))
 
 
 MINIMAL = Preset(

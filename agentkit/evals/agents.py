@@ -121,9 +121,18 @@ async def _agentkit(work: Work) -> AsyncGenerator[Ended]:
                     fault = fault_of(late, "agent_execution")
             except AgentkitError as error:
                 fault = fault_of(error, "agent_execution")
+            await anyio.to_thread.run_sync(_write_trajectory, store, session.id, work.folder)
             yield watch.report(session), fault or watch.limit(session, work)
     finally:
         store.close()
+
+
+def _write_trajectory(store: SQLiteStore, session_id: str, folder: Path) -> None:
+    """What the leaderboards of the field ask for beside every verdict."""
+    from agentkit.exports import export
+    from agentkit.log import read
+
+    (folder / "trajectory.json").write_bytes(export(read(store, session_id), "atif"))
 
 
 async def _follow(session: Session, work: Work, watch: _Watch) -> None:

@@ -52,6 +52,14 @@ lint: setup ## style
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 
+.PHONY: bench-store kills
+bench-store: setup ## what the session store costs, and its fsyncs a turn
+	@scripts/ensure-test-tools
+	@.venv/bin/python -m benchmarks.store
+
+kills: setup ## 200 random SIGKILLs of sessions at work, beside those at every boundary
+	@AGENTKIT_KILLS=200 .venv/bin/pytest tests/durability
+
 format: setup ## put the style right where that is mechanical
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .

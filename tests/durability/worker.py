@@ -25,7 +25,7 @@ from agentkit.errors import AgentkitError
 from agentkit.events import ModelDelta
 from agentkit.models.retry import RetryPolicy
 from agentkit.sandboxes import Docker, Local
-from agentkit.stores import Row
+from agentkit.stores import Batches, Row
 from agentkit.stores.sqlite import SQLiteStore
 from agentkit.tools import shell
 
@@ -60,13 +60,14 @@ class MortalStore(SQLiteStore):
         self._where, self._number = where, int(number or 0)
         self.commits = 0
 
-    def append(self, session_id: str, rows: Sequence[Row]) -> None:
+    def append_all(self, batches: Batches) -> list[AgentkitError | None]:
         self.commits += 1
         if self._where == "before" and self.commits == self._number:
             die()
-        super().append(session_id, rows)
+        errors = super().append_all(batches)
         if self._where == "after" and self.commits == self._number:
             die()
+        return errors
 
     def _append(self, db: sqlite3.Connection, session_id: str, rows: Sequence[Row]) -> None:
         super()._append(db, session_id, rows)

@@ -15,7 +15,7 @@ def _claims(_arguments: dict[str, Any]) -> tuple[Claim, ...]:
 
 @tool(claims=_claims)
 async def consult(context: ToolContext, question: str) -> ToolResult:
-    """Ask a stronger model when stuck; it sees the task, your diff and last results."""
+    """Ask a stronger model when stuck."""
     if not question.strip():
         raise ToolError("the question is empty")
     return await context.consult(question.strip())

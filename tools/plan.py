@@ -39,7 +39,7 @@ def _claims(arguments: dict[str, Any]) -> tuple[Claim, ...]:
 async def plan(context: ToolContext, steps: list[Step]) -> ToolResult:
     """Set the plan of a larger task: all its steps, at most one in progress.
 
-    A step's check is a command that must exit 0 when it is done, or "review: " and a statement.
+    check: a command that exits 0 once it is done.
     """
     if not steps:
         raise ToolError("the plan needs at least one step")

@@ -82,3 +82,7 @@ bench-sandbox: setup ## a command in the sandbox beside the other ways to run on
 clean: ## remove caches, build results and the matrix's environments; .venv stays
 	rm -rf build dist .venvs .pytest_cache .ruff_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+.PHONY: bench-ladder
+bench-ladder: setup ## does the ladder pay: failure stories, and a simulation
+	@.venv/bin/python -m benchmarks.ladder

@@ -379,6 +379,7 @@ def _refusal(situation: Situation, policy: Policy, offer: Offer, score: float) -
         (situation.targets[rung].closed, bool(situation.targets[rung].closed)),
         ("the rung is not entered so", not _admits(situation, form, rung)),
         (f"needs a score of {policy.thresholds.of(form):g}", score < policy.thresholds.of(form)),
+        ("said already", form == "note" and _noted(situation)),
         (f"used {len(used)} times", len(used) >= policy.caps.of(form)),
         (
             f"rung entered {len(on_rung)} times",
@@ -399,6 +400,14 @@ def _admits(situation: Situation, form: Form, rung: int) -> bool:
     """Whether the ladder lets that rung be entered in that form; staying is no entry."""
     forms = situation.targets[rung].forms
     return rung == situation.rung or not forms or form in forms
+
+
+def _noted(situation: Situation) -> bool:
+    """Whether the last reaction was a note, about what still stands: words help once."""
+    last = situation.reactions[-1] if situation.reactions else None
+    if last is None or last.form != "note":
+        return False
+    return any(each.turn <= last.turn for each in situation.evidence)
 
 
 def _opens(form: Form) -> bool:

@@ -21,6 +21,7 @@ from agentkit.escalation import Policy
 from agentkit.events import Event, RungChanged
 from agentkit.ladder import FLASH, PRO
 from agentkit.log import read
+from agentkit.models.types import Usage
 from agentkit.sandboxes import Local
 from agentkit.stores.memory import MemoryStore
 from agentkit.testing import FakeDeepSeek, Reply
@@ -63,6 +64,7 @@ class Run:
     """The task is really done."""
     usd: float
     """The provider's bill."""
+    bill: Usage
     requests: int
     violations: tuple[str, ...]
     forms: tuple[str, ...]
@@ -97,11 +99,8 @@ def ladder_of(contender: str, max_tokens: int = 0) -> Ladder:
 
 
 async def tell(story: Story, contender: str, folder: Path, sandbox: Any = Local) -> Run:
-    """Run a story in an empty folder."""
-    for path, text in story.files.items():
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+    """Run a story in a new folder."""
+    _lay_out(folder, story.files)
 
     def answer(request: dict[str, Any]) -> Reply:
         view = View(request)
@@ -126,11 +125,20 @@ async def tell(story: Story, contender: str, folder: Path, sandbox: Any = Local)
             result,
             story.done(folder),
             server.bill.usd,
+            server.bill.usage,
             len(server.requests),
             tuple(server.violations),
             tuple(_forms(events)),
             tuple(events),
         )
+
+
+def _lay_out(folder: Path, files: Mapping[str, str]) -> None:
+    folder.mkdir()
+    for path, text in files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
 
 
 async def _run(agent: Agent, story: Story) -> tuple[Result, Sequence[Event]]:
@@ -163,5 +171,5 @@ async def tell_all(stories: Sequence[Story]) -> list[Run]:
     for story in stories:
         for contender in CONTENDERS:
             with tempfile.TemporaryDirectory() as folder:
-                runs.append(await tell(story, contender, Path(folder)))
+                runs.append(await tell(story, contender, Path(folder) / "work"))
     return runs

@@ -330,8 +330,9 @@ def _offers(situation: Situation, policy: Policy, score: float) -> Iterator[Offe
         for rung in _rungs(form, here, len(situation.targets)):
             target = situation.targets[rung]
             quote = prices.quote(form, target, rung)
-            offer = Offer(quote, target.name, _chance(situation, policy, form, rung))
-            yield replace(offer, refused=_refusal(situation, policy, offer, score))
+            chance = _chance(situation, policy, form, rung)
+            refused = _refusal(situation, policy, quote, score) or ("" if chance > 0 else _UNFIT)
+            yield Offer(quote, target.name, chance, refused)
 
 
 def _rungs(form: Form, here: int, count: int) -> range:
@@ -362,15 +363,20 @@ def _tried(situation: Situation, form: Form, model: str) -> int:
 
 
 def _fit(situation: Situation, form: Form) -> float:
-    """How well a form suits the evidence: the mean over it, by weight."""
+    """How well a form suits the evidence: the mean over it, by weight; a single 0 is a veto."""
     weighed = [(each.counts, SUITS.get(each.kind, {})) for each in situation.evidence]
+    if any(suits.get(form) == 0 for _, suits in weighed):
+        return 0.0
     total = sum(weight for weight, _ in weighed)
     fit = sum(weight * suits.get(form, 1.0) for weight, suits in weighed)
     return fit / total if total else 1.0
 
 
-def _refusal(situation: Situation, policy: Policy, offer: Offer, score: float) -> str:
-    form, rung = offer.quote.form, offer.quote.rung
+_UNFIT = "does not suit the evidence"
+
+
+def _refusal(situation: Situation, policy: Policy, quote: Quote, score: float) -> str:
+    form, rung = quote.form, quote.rung
     used = [each for each in situation.reactions if each.form == form]
     on_rung = [each for each in situation.reactions if each.rung == rung and _opens(each.form)]
     paid = [each for each in situation.reactions if each.form != "note"]
@@ -386,12 +392,11 @@ def _refusal(situation: Situation, policy: Policy, offer: Offer, score: float) -
             _opens(form) and len(on_rung) >= policy.caps.per_rung,
         ),
         (f"{len(paid)} reactions in this task", form != "note" and len(paid) >= policy.caps.total),
-        ("does not suit the evidence", offer.chance <= 0),
         (
             "too dear for the money left",
-            left is not None and form != "note" and offer.quote.total > left * policy.share,
+            left is not None and form != "note" and quote.total > left * policy.share,
         ),
-        ("too few turns left", turns is not None and form != "note" and offer.quote.turns > turns),
+        ("too few turns left", turns is not None and form != "note" and quote.turns > turns),
     )
     return next((text for text, holds in reasons if holds), "")
 

@@ -12,8 +12,8 @@ from benchmarks.ladder.strategies import CONTENDERS, only
 from benchmarks.ladder.world import FLASH, PRO, TODAY, WORLDS, Task, World, task
 
 HISTORIES = (10_000, 50_000, 200_000, 500_000, 900_000)
-TASKS = 1_200
-FEW = 500
+TASKS = 1_000
+FEW = 400
 """Tasks of the tables in which everything is compared on the same tasks."""
 
 
@@ -142,7 +142,7 @@ def chances(history: int = 100_000) -> str:
         cells: list[float] = []
         for world in WORLDS.values():
             outcomes = play(
-                world, tasks_of(world, 1_500), replace(strategy, policy=policy), history
+                world, tasks_of(world, 1_000), replace(strategy, policy=policy), history
             )
             used = [each for each in outcomes if each.reactions]
             cells.append(sum(each.reactions[0][2] for each in used) / len(used))

@@ -5,8 +5,8 @@ related: hard tasks are hard for both. Chance = Phi(a + s*u), with u normal, one
 correlated. ``a`` is set so that the mean over tasks is the published rate. ``s``, how much tasks
 differ, decides what a second attempt is worth, and is set by two published pairs that agree:
 
-- 66.6% of SWE-bench Verified by one policy, 74.6% by either of two tries (Polydev, 2026-01):
-  s = 2.1
+- 64.6% and 66.6% of SWE-bench Verified by two policies on one model, 74.6% by either of them
+  (Polydev, 2026-01): s = 2.1
 - 80.4% of Terminal-Bench 2.1 by one try, 92% by one of five (Terminus 2 leaderboard file, 2026-07):
   s = 2.2
 """
@@ -146,3 +146,12 @@ HARD = replace(TODAY, flash=0.742, pro=0.627)
 SPRING = replace(TODAY, flash=0.569, pro=0.679)
 """The previews of April on Terminal-Bench 2.0: Pro is the stronger model, as ladders presume."""
 WORLDS = {"TB 2.1 today": TODAY, "DeepSWE today": HARD, "TB 2.0 preview": SPRING}
+
+
+def tasks_differ(rate: float, *, tries: int, spread: float = TODAY.spread) -> tuple[float, float]:
+    """Share of tasks that one try solves, and that one of so many tries solves."""
+    points = [NORMAL.inv_cdf((number + 0.5) / 2_000) for number in range(2_000)]
+    middle = (1 + spread**2) ** 0.5 * NORMAL.inv_cdf(rate)
+    chances = [NORMAL.cdf(middle + spread * point) for point in points]
+    one = sum(chances) / len(chances)
+    return one, sum(1 - (1 - chance) ** tries for chance in chances) / len(chances)

@@ -173,6 +173,8 @@ def test_a_missing_command_is_not_escalated() -> None:
     evidence = [Evidence("check-cannot-run", turn) for turn in range(1, 9)]
     decision = decide(situation(*evidence, left_usd=1.0), POLICY)
     assert decision.action in ("note", "consult")
+    mixed = decide(situation(*evidence, AGAIN, Evidence("no-progress", 8)), POLICY)
+    assert mixed.action in ("note", "consult"), "whatever else went wrong as well"
 
 
 def test_a_model_that_cannot_write_calls_gets_no_advice_first() -> None:

@@ -14,7 +14,13 @@ from agentkit.sandboxes import Docker
 from agentkit.testing import Reply
 from benchmarks.ladder.actors import View
 from benchmarks.ladder.harness import CONTENDERS, Run, tell
-from benchmarks.ladder.stories import BOTH_FAIL, MADE_WORSE, STORIES, WRONG_FILE
+from benchmarks.ladder.stories import (
+    BOTH_FAIL,
+    CHECK_CANNOT_RUN,
+    MADE_WORSE,
+    STORIES,
+    WRONG_FILE,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +82,13 @@ async def test_a_hopeless_task_ends_within_the_caps(tmp_path: Path) -> None:
     failed = [each for each in ladder.events if isinstance(each, CheckFailed)]
     assert len(failed) > 3
     assert not ladder.really
+
+
+async def test_a_check_that_cannot_run_opens_no_lane(tmp_path: Path) -> None:
+    """A missing command is missing for every model: advice at most is paid for."""
+    run = await tell(CHECK_CANNOT_RUN, "ladder", tmp_path / "work")
+    assert {form.split()[0] for form in run.forms} <= {"note", "consult"}
+    assert run.result.status == "failed"
 
 
 async def test_a_hand_off_starts_from_the_best_checkpoint(tmp_path: Path) -> None:

@@ -309,7 +309,7 @@ ENDLESS_READING = Story(
     weak=_reads_on,
     strong=able("Change LIMIT in settings.py.", _LIMIT, "sed -i", look="cat settings.py"),
     done=passes("from settings import LIMIT; assert LIMIT == 20"),
-    limits=Limits(cost_usd=1.0, turns=45),
+    limits=Limits(cost_usd=1.0, turns=32),
 )
 
 # 7 --------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def _verifies_on(view: View) -> Reply:
     if not view.did("sed -i"):
         return _LIMIT
     doubts = sum("grep" in str(call.arguments) for call in view.calls)
-    if doubts >= 40 or view.advised("without a changed file"):
+    if doubts >= 24 or view.advised("without a changed file"):
         return finish("LIMIT is 20, verified.")
     return bash(f"grep -n LIMIT settings.py; python3 -B test_it.py; : look {doubts}")
 

@@ -48,6 +48,7 @@ class PostgresListener:
             try:
                 if self._db is None:
                     self._db = self._open()
+                    continue  # it may have found what was missed
                 for each in self._db.notifies(timeout=max(0.0, left), stop_after=1):
                     self._heard(*json.loads(each.payload))
             except OperationalError as error:

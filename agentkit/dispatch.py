@@ -114,7 +114,8 @@ def _plan(run: Run, call: ToolCall) -> _Planned:
 def _unknown_tool(name: str, known: list[str]) -> str:
     nearest = nearest_name(name, known)
     guess = f" Did you mean {nearest!r}?" if nearest else ""
-    return f"ERROR: there is no tool {name!r}.{guess} Tools: {', '.join(known)}"
+    there = f"Tools: {', '.join(known)}" if known else "There are none here: answer in words."
+    return f"ERROR: there is no tool {name!r}.{guess} {there}"
 
 
 async def _permit(run: Run, planned: _Planned) -> None:

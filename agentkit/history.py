@@ -134,8 +134,13 @@ class Lane:
     def _append(self, event: Event) -> None:
         fragment = project(event, self.rung.speaks)
         if fragment is not None:
+            kind = _kind(event)
+            if kind == _USER and self._kinds and self._kinds[-1] != _ANSWER:
+                # It joins the user's turn before it, so an input that ended there is none of ours
+                # (a fork's, where the origin went on with an answer).
+                self.units.drop(self.size)
             self._buffer += b"," + fragment
-            self._enter(event.seq or 0, _kind(event))
+            self._enter(event.seq or 0, kind)
 
     @property
     def size(self) -> int:

@@ -42,6 +42,11 @@ MAX_REFUSED = 10
 """Attempts to finish that the checks refused, in one run."""
 MAX_IDLE_REFUSED = 3
 """The same in a row without a changed file in between."""
+_LEAKED = "[Your last answer holds a tool call written as text, so nothing was executed. "
+_CALL_IT = "Make the call through the tool interface."
+_NO_TOOLS = "There are no tools here: answer in words."
+_OR_QUOTE_IT = " If you only meant to show the markup, put it into a code fence.]"
+"""Who writes about calls is asked once to quote them; unquoted they never end a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +178,8 @@ def _complaint(run: Run, answer: ModelResponded) -> str:
         return (
             "[Your last answer was empty. Go on with the task; when it is done, say what you did.]"
         )
-    if run.tools and leaked_markup(answer.content):
-        return (
-            "[Your last answer holds a tool call written as text, so nothing was executed."
-            " Make the call through the tool interface.]"
-        )
+    if leaked_markup(answer.content):
+        return _LEAKED + (_CALL_IT if run.tools else _NO_TOOLS) + _OR_QUOTE_IT
     if answer.finish_reason == "length":
         return "[Your last answer was cut at its limit. Go on where it stopped, more briefly.]"
     return ""

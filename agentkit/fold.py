@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 FULL = 0.9
 """Share of the window at which a history is folded. Below it nothing is: a cache hit costs a
 fiftieth of a miss, and a live comparison without compaction took half the turns (dsc, 2026-08)."""
-DOUBT = 0.1
-"""Within this share of the limit the vendor's tokenizer counts, where it is installed. It is too
-slow for every turn (0.65 MB/s), and the estimate is off by a few percent of the last turn only."""
+DOUBT = 0.3
+"""Share of the estimated part of a count that the estimate may be off by. Where that much decides,
+the vendor's tokenizer counts, if it is installed. It is too slow for every turn (0.65 MB/s)."""
 SUMMARY_TOKENS = 8_192
 MOST_FILES = 40
 LAST_STEPS = 0.05
@@ -59,7 +59,8 @@ def is_full(run: Run) -> bool:
         return False
     full = FULL * model.context
     tokens = run.state.prompt_tokens(run.lane_name)
-    if abs(tokens - full) < DOUBT * full:  # near enough for the estimate's error to decide
+    estimated = tokens - run.state.counted_tokens(run.lane_name)
+    if abs(tokens - full) < DOUBT * estimated:
         tokens = run.state.prompt_tokens(run.lane_name, exact=True)
     return tokens > full
 

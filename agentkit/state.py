@@ -233,9 +233,13 @@ class State:
             if fresh is None:
                 fresh = estimate_tokens(since)
             fresh += 0 if counted.prompt_tokens else _unseen(self.opened[lane])
-            tokens = counted.prompt_tokens + counted.completion_tokens + fresh
-            self._estimated = (lane, size, tokens)
+            self._estimated = (lane, size, self.counted_tokens(lane) + fresh)
         return self._estimated[2]
+
+    def counted_tokens(self, lane: str) -> int:
+        """The part of ``prompt_tokens`` that the provider has counted."""
+        counted = self.last_usage.get(lane, Usage())
+        return counted.prompt_tokens + counted.completion_tokens
 
 
 def _unseen(opened: LaneOpened) -> int:

@@ -69,6 +69,35 @@ async def test_an_answer_comes_whole(fake_deepseek: Start, stream: bool) -> None
     assert server.violations == []
 
 
+@both
+@backends
+@pytest.mark.parametrize("size", [131_072, 1_000_000])
+async def test_a_long_body_arrives_as_it_was_sent(
+    fake_deepseek: Start, stream: bool, size: int
+) -> None:
+    server = fake_deepseek([STEP, "Again."])
+    sent = body(stream=stream, text="x" * size)
+    endpoint = connect(server.base_url, KEY)
+    try:
+        await endpoint.ask(sent, stream=stream)
+        assert (await endpoint.ask(sent, stream=stream)).content == "Again."
+    finally:
+        await endpoint.aclose()
+    assert [request.raw for request in server.requests] == [sent, sent]
+    assert server.violations == []
+
+
+@backends
+async def test_a_long_body_that_is_refused_unread_is_the_refusal(fake_deepseek: Start) -> None:
+    server = fake_deepseek([STEP], faults={1: "401"})
+    endpoint = connect(server.base_url, KEY)
+    try:
+        with pytest.raises(AuthenticationFailed):
+            await endpoint.ask(body(stream=False, text="x" * 5_000_000), stream=False)
+    finally:
+        await endpoint.aclose()
+
+
 @backends
 async def test_deltas_add_up_to_the_answer(fake_deepseek: Start) -> None:
     seen: list[Delta] = []

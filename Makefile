@@ -1,6 +1,6 @@
 # The two commands to know: make demo, make test. Each does all its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup docker image unit local-llm lint format types matrix bench-startup bench-history bench-scale bench-sandbox clean
+.PHONY: help demo test setup docker image unit local-llm lint format types matrix bench-startup bench-history bench-fork bench-scale bench-sandbox clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ types: setup ## pyright, strict
 
 bench-history: setup ## what a turn costs as the history grows, beside others
 	@.venv/bin/python -m benchmarks.history
+
+bench-fork: setup ## what the first request of each kind of fork reads from the cache
+	@.venv/bin/python -m benchmarks.fork
 
 bench-scale: setup ## what a cluster for evaluations needs
 	@.venv/bin/python -m benchmarks.scale

@@ -45,11 +45,11 @@ async def hand_off(run: Run, rung: Rung, change: RungChanged, packet: str) -> bo
         return False
     attempts: list[Attempt] = []
     try:
-        for number in range(run.attempts):
+        for _ in range(run.attempts):
             lane = new_name(run, "attempt")
             fork = await sandbox.fork(f"{run.log.session_id}-{lane}")
             attempts.append(Attempt(lane, fork))
-            _open(run, rung, packet, attempts[-1], number)
+            _open(run, rung, packet, attempts[-1])
         run.append(replace(change, to_lane=", ".join(each.lane for each in attempts)))
         fan = FanOut()
         async with anyio.create_task_group() as tasks:
@@ -63,10 +63,11 @@ async def hand_off(run: Run, rung: Rung, change: RungChanged, packet: str) -> bo
     return True
 
 
-def _open(run: Run, rung: Rung, packet: str, attempt: Attempt, number: int) -> None:
+def _open(run: Run, rung: Rung, packet: str, attempt: Attempt) -> None:
+    """All attempts read the same to the last byte: one more, and the cache would not have it."""
     open_fresh(run, attempt.lane, rung, packet, role="attempt")
     words = (
-        f"[You are attempt {number + 1} of {run.attempts}, each in a copy of its own."
+        f"[You are one of {run.attempts} attempts, each in a copy of its own."
         " Trust your own reading more than what was tried.]"
     )
     run.on(attempt.lane).note(words)

@@ -269,9 +269,11 @@ async def test_a_climb_can_be_killed_anywhere_and_resumed(tmp_path: Path, cut: i
 
 
 async def test_parallel_attempts_and_the_checks_pick_the_winner(tmp_path: Path) -> None:
+    written = iter((7, 42))
+
     def racer(request: dict[str, Any]) -> Reply:
-        second = "attempt 2 of 2" in "\n".join(texts(request))
-        return finish(f"{second}") if answers(request) % 2 else write(42 if second else 7)
+        number = answers(request)
+        return finish() if number % 2 else write(7 if number else next(written))
 
     told = await play(tmp_path, cast(weak, racer), only("hand-off"), attempts=2)
     assert told.result.ok
@@ -279,8 +281,14 @@ async def test_parallel_attempts_and_the_checks_pick_the_winner(tmp_path: Path) 
     back = told.of(e.RungChanged)[-1]
     assert "attempt-2 passes every check" in back.reason
     assert [each.passed for each in told.result.checks] == [True]
-    first = [x for x in told.server.requests if "attempt 1 of 2" in str(x.body["messages"])]
-    assert first
+    first, second = [
+        x
+        for x in told.server.requests
+        if "one of 2 attempts" in str(x.body["messages"]) and not answers(x.body)
+    ]
+    assert second.body == first.body
+    assert first.usage.hit_tokens == 0
+    assert second.usage.miss_tokens < 128, "it waited until the packet was stored"
     assert told.result.cost_usd == pytest.approx(told.server.bill.usd)
 
 

@@ -29,7 +29,7 @@ from agentkit.events import (
 from agentkit.hooks import Call, Refuse, appended
 from agentkit.models.arguments import Broken, nearest_name, parse_arguments
 from agentkit.models.types import ToolCall
-from agentkit.outputs import capped
+from agentkit.outputs import capped, keep
 from agentkit.subagents import carry_out
 from agentkit.tool import Claim, Tool, ToolContext, ToolResult
 
@@ -256,6 +256,7 @@ def _context(run: Run, planned: _Planned) -> ToolContext:
         _run_checks=partial(_checked, run),
         _consult=partial(answer_question, run),
         _delegate=partial(carry_out, run),
+        _keep=partial(keep, run),
     )
 
 

@@ -33,7 +33,7 @@ async def capped(run: Run, tool: Tool, call_id: str, result: ToolResult) -> Tool
     lost = len(text) - KEPT
     whole = text if lost <= 0 else f"{text[: KEPT // 2]}\n[… {lost:,} …]\n{text[-KEPT // 2 :]}"
     data = await to_thread.run_sync(whole.encode, "utf-8", "backslashreplace")
-    name = await to_thread.run_sync(_keep, run, data)
+    name = await keep(run, data)
     where = await _in_sandbox(run, call_id, data)
     what = "all of it is" if lost <= 0 else f"its first and last {KEPT >> 21} million are"
     notice = (
@@ -44,10 +44,15 @@ async def capped(run: Run, tool: Tool, call_id: str, result: ToolResult) -> Tool
     return replace(result, content=content, data={**result.data, "full_output": name})
 
 
-def _keep(run: Run, data: bytes) -> str:
-    name = run.log.contents.add(data)
-    run.log.contents.flush()
-    return name
+async def keep(run: Run, data: bytes) -> str:
+    """Put bytes into the session's content store; their name there."""
+
+    def put() -> str:
+        name = run.log.contents.add(data)
+        run.log.contents.flush()
+        return name
+
+    return await to_thread.run_sync(put)
 
 
 async def _in_sandbox(run: Run, call_id: str, data: bytes) -> str:

@@ -96,6 +96,15 @@ class ToolContext:
     _run_checks: Callable[[Sequence[str]], Awaitable[Mapping[str, str]]] | None = None
     _consult: Callable[[str], Awaitable[ToolResult]] | None = None
     _delegate: Callable[[Order], Awaitable[ToolResult]] | None = None
+    _keep: Callable[[bytes], Awaitable[str]] | None = None
+
+    async def keep(self, data: bytes) -> str:
+        """Keep bytes in the session's content store, each content once.
+
+        Returns:
+            Their name there, for ``ToolResult.data``; "" where there is no session.
+        """
+        return "" if self._keep is None else await self._keep(data)
 
     async def run_checks(self, checks: Sequence[str]) -> Mapping[str, str]:
         """Run checks that have not passed since the last change; what the failing ones say.

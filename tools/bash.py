@@ -93,14 +93,14 @@ async def run(
     result = await shell.run(
         command, timeout=limit, keep=KEPT_BYTES, on_output=_decoded(context.emit_output)
     )
-    body = await _body(context, sandbox, result.output, keep_end=keep_end)
+    body, copy = await _body(context, sandbox, result.output, keep_end=keep_end)
     told = [f"[{notice}]" for notice in sandbox.notices()]
     notices = [*_endings(result, limit), *_hints(command, result), *told]
     return ToolResult(
         "\n".join([body.rstrip("\n") or "(no output)", *notices]),
         ok=result.ended == "exit",
         display=_display(result),
-        data=_facts(result),
+        data={**_facts(result), **({"full_output": copy} if copy else {})},
     )
 
 
@@ -130,8 +130,14 @@ def _decoded(emit: Callable[[str], None]) -> OutputCallback:
     return on_output
 
 
-async def _body(context: ToolContext, sandbox: Sandbox, output: Output, *, keep_end: bool) -> str:
-    """The output as the model reads it; what is left out is kept in a file and counted."""
+async def _body(
+    context: ToolContext, sandbox: Sandbox, output: Output, *, keep_end: bool
+) -> tuple[str, str]:
+    """The output as the model reads it; what is left out is kept in a file and counted.
+
+    Returns:
+        The text, and the name of the full copy in the session's store, "" where all is shown.
+    """
     binary = is_binary(output.head)
     limit = BINARY_LIMIT if binary else OUTPUT_LIMIT
     if output.total <= 64 << 10:
@@ -139,13 +145,15 @@ async def _body(context: ToolContext, sandbox: Sandbox, output: Output, *, keep_
     else:  # megabytes take a noticeable time, and other sessions share this event loop
         clip = await to_thread.run_sync(lambda: _clip(output, limit, keep_end))
     if not clip.omitted:
-        return clip.head
-    copy = await _keep_copy(context, sandbox, output)
+        return clip.head, ""
+    data = _whole(output)
+    where = await _keep_copy(context, sandbox, output, data)
     kind = "binary output; " if binary else ""
     size = f"{clip.omitted + output.omitted:,} characters"
     if not output.omitted:
         size += f" ({counted(clip.omitted_lines, 'line')})"
-    return clip.join(f"[… {kind}{size} left out here; {copy} …]")
+    text = clip.join(f"[… {kind}{size} left out here; {where} …]")
+    return text, await context.keep(data)
 
 
 def _clip(output: Output, limit: int, keep_end: bool) -> Clip:
@@ -160,10 +168,14 @@ def _clip(output: Output, limit: int, keep_end: bool) -> Clip:
     return Clip(head[:stop], tail[start:], omitted)
 
 
-async def _keep_copy(context: ToolContext, sandbox: Sandbox, output: Output) -> str:
-    """Write the whole output to the first folder that takes it; say where, or that none did."""
+def _whole(output: Output) -> bytes:
+    """All of the output, or its first and last bytes with the count of those between."""
     gap = f"\n[… {output.omitted:,} bytes were not kept …]\n".encode() if output.omitted else b""
-    data = output.head + gap + output.tail
+    return output.head + gap + output.tail
+
+
+async def _keep_copy(context: ToolContext, sandbox: Sandbox, output: Output, data: bytes) -> str:
+    """Write the full copy to the first folder that takes it; say where, or that none did."""
     name = re.sub(r"[^\w.-]", "_", f"{context.session_id}/{context.call_id}"[:120])
     remembered: str | None = context.state.get("output_folder")
     for folder in (remembered,) if remembered else _COPY_FOLDERS:
@@ -173,7 +185,8 @@ async def _keep_copy(context: ToolContext, sandbox: Sandbox, output: Output) -> 
         except FileError:
             continue
         context.state["output_folder"] = folder
-        what = f"its first and last {len(output.head) >> 20} MB are" if gap else "all of it is"
+        most = f"its first and last {len(output.head) >> 20} MB are"
+        what = most if output.omitted else "all of it is"
         return f"{what} in {path}: read parts with sed -n or grep"
     return "no folder could be written to keep it: print less, or filter with grep, head or tail"
 

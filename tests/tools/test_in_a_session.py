@@ -106,3 +106,21 @@ async def test_a_resumed_session_remembers_what_was_seen(workspace: Path) -> Non
     assert [each.status for each in done] == ["done", "done", "failed"]
     assert (workspace / "seen").read_text() == "new\n"
     assert (workspace / "unseen").read_text() == "old\n"
+
+
+async def test_the_full_copy_of_long_output_is_in_the_session_too(workspace: Path) -> None:
+    script = [
+        _turn(("bash", {"command": "seq 1 100000"})),
+        _turn(("bash", {"command": "yes 0123456789abcdef | head -c 20000000"})),
+        _turn(("finish", {"summary": "Counted."})),
+    ]
+    store = MemoryStore()
+    with FakeDeepSeek(script) as server:
+        result = await _agent(server, store, workspace).run("Count.")
+    counted, flood, done = _results(store, result.session_id)
+    whole = store.get_content(counted.data["full_output"])
+    assert whole.decode().split() == [str(number) for number in range(1, 100_001)]
+    kept = store.get_content(flood.data["full_output"])
+    assert len(kept) < (8 << 20) + 100, "half of 8 MB the start, half the end"
+    assert b"bytes were not kept" in kept
+    assert "full_output" not in done.data

@@ -79,7 +79,9 @@ def provider() -> None:
         if done >= turns:
             return Reply(content="enough")
         thought = "again " * 3 if not deltas else "x" * (DELTA * deltas)
-        return Reply(reasoning=thought, calls=[Call("get", {"number": done})])
+        name = request["tools"][0]["function"]["name"]
+        arguments = {"command": f"get {done}"} if name == "bash" else {"number": done}
+        return Reply(reasoning=thought, calls=[Call(name, arguments)])
 
     with FakeDeepSeek(answer, keep=False) as server:
         print(server.base_url, flush=True)

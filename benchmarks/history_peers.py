@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import tempfile
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+from anyio import to_thread
 
 GetText = Callable[[int], str]
 """What the job's tool does."""
@@ -70,8 +74,54 @@ def pydantic_ai(url: str, get_text: GetText) -> Job:
     return job
 
 
+def mini_swe_agent(url: str, get_text: GetText) -> Job:
+    """mini-swe-agent on litellm's DeepSeek path; its one tool is ``bash``, and it blocks."""
+    os.environ.setdefault("MSWEA_SILENT_STARTUP", "1")
+    os.environ.setdefault("MSWEA_GLOBAL_CONFIG_DIR", tempfile.mkdtemp())  # nothing of the user's
+    agents: Any = importlib.import_module("minisweagent.agents.default")
+    models: Any = importlib.import_module("minisweagent.models.litellm_model")
+    exceptions: Any = importlib.import_module("minisweagent.exceptions")
+    model = models.LitellmModel(
+        model_name=f"deepseek/{MODEL}",
+        model_kwargs={"api_base": url, "api_key": "none"},
+        cost_tracking="ignore_errors",
+    )
+
+    class Environment:
+        """Gives the texts, and ends the run at the last one, as a submission does."""
+
+        def __init__(self, turns: int) -> None:
+            self.left = turns
+
+        def execute(self, _action: Any) -> dict[str, Any]:
+            self.left -= 1
+            if not self.left:
+                raise exceptions.Submitted({"role": "exit", "content": "enough"})
+            return {"output": get_text(0), "returncode": 0, "exception_info": ""}
+
+        def get_template_vars(self) -> dict[str, Any]:
+            return {}
+
+        serialize = get_template_vars
+
+    async def job(task: str, stream: bool) -> None:
+        if stream:
+            raise NotImplementedError("mini-swe-agent does not stream")
+        agent = agents.DefaultAgent(
+            model,
+            Environment(int(task.split()[1])),
+            system_template="You are a helpful agent.",
+            instance_template="{{task}}",
+            cost_limit=0.0,
+        )
+        await to_thread.run_sync(agent.run, task)
+
+    return job
+
+
 _ALL: dict[str, tuple[str, Callable[[str, GetText], Job]]] = {
     "openai-agents": ("agents", openai_agents),
     "pydantic-ai": ("pydantic_ai", pydantic_ai),
+    "mini-swe-agent": ("minisweagent", mini_swe_agent),
 }
 PEERS = {name: make for name, (module, make) in _ALL.items() if importlib.util.find_spec(module)}

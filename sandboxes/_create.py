@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import anyio
 
 from agentkit.errors import EngineUnavailable, ImageError, SandboxError, WorkspaceError
 from agentkit.sandbox import Progress
+from agentkit.sandboxes._channel import ChannelClosed
 from agentkit.sandboxes._copied import BASES, WORKSPACE
 from agentkit.sandboxes._disk import in_bytes
 from agentkit.sandboxes._egress import NETWORK, NOWHERE, Egress, proxy_environment
@@ -29,6 +32,8 @@ __all__ = ["create_container", "network_options", "resolve_image"]
 # apt changes to a user of its own, dpkg sets owners and modes.
 _INSTALL = ["SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "FOWNER"]
 _FILES = 16384
+_PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+"""How images name the processors that Python names otherwise."""
 
 
 async def resolve_image(engine: Engine, image: str | None, progress: Progress) -> str:
@@ -82,9 +87,10 @@ async def create_container(
     if user is None and provider.workspace_mode == "mount":
         user = await _mount_user(engine, workspace)
     security = await engine.call(lambda: security_options(engine))
+    facts = await engine.call(lambda: engine.api.inspect_image(image))
     config = _config(provider, workspace, user or "", security)
     outward = egress.environment if egress else {}
-    config["environment"] = await _environment(engine, image, provider, user or "") | outward
+    config["environment"] = _environment(facts, provider, user or "") | outward
     config["labels"] = labels | {OWNER: owner_now()}
 
     def create() -> str:
@@ -96,12 +102,34 @@ async def create_container(
         container = await engine.call(create)
         try:
             await engine.call(lambda: engine.api.start(container), container=container)
+            if facts.get("Architecture") != _PROCESSORS.get(platform.machine()):
+                await _prove(engine, container)
         except SandboxError as error:
             await remove(engine, container)
             raise _start_error(error, image) from error
         return container
 
     return await shielded(create_and_start)
+
+
+async def _prove(engine: Engine, container: str) -> None:
+    """Run a program: a start succeeds also where the kernel cannot run the image's programs.
+
+    Where it can by emulation, or where the engine is on another machine, all is well.
+    """
+    try:
+        channel, number = await engine.exec(container, ["/bin/sh", "-c", ":"])
+        with suppress(ChannelClosed):
+            while True:
+                await channel.receive()
+        await channel.aclose()
+        facts = await engine.call(lambda: engine.api.exec_inspect(number), container=container)
+    except EngineUnavailable:
+        raise
+    except SandboxError as error:
+        raise SandboxError("exec format error", tried=str(error)) from error
+    if facts["ExitCode"]:
+        raise SandboxError("exec format error", tried=f"/bin/sh ended with {facts['ExitCode']}")
 
 
 def _config(provider: Docker, workspace: Path, user: str, security: list[str]) -> dict[str, Any]:
@@ -175,9 +203,8 @@ async def _mount_user(engine: Engine, workspace: Path) -> str:
     return f"{facts.st_uid}:{facts.st_gid}"
 
 
-async def _environment(engine: Engine, image: str, provider: Docker, user: str) -> dict[str, str]:
+def _environment(facts: dict[str, Any], provider: Docker, user: str) -> dict[str, str]:
     """Quiet variables that the image does not set itself, then the caller's."""
-    facts = await engine.call(lambda: engine.api.inspect_image(image))
     items: list[str] = facts["Config"].get("Env") or []
     own = {item.partition("=")[0] for item in items}
     if KIND in (facts["Config"].get("Labels") or {}):
@@ -202,7 +229,7 @@ async def _environment(engine: Engine, image: str, provider: Docker, user: str) 
 def _start_error(error: SandboxError, image: str) -> SandboxError:
     if isinstance(error, EngineUnavailable):
         return error
-    text = error.tried or error.what
+    text = " ".join([error.what, error.tried])
     if "no such file or directory" in text or isinstance(error, ImageError):
         return ImageError(
             f"the image {image} has no /bin/sh",
@@ -211,7 +238,9 @@ def _start_error(error: SandboxError, image: str) -> SandboxError:
         )
     if "exec format error" in text:
         return ImageError(
-            f"the image {image} is for another processor", tried=text, hint="Pull the right one"
+            f"the image {image} is for another processor",
+            tried=text,
+            hint=f"Pull it for {_PROCESSORS.get(platform.machine(), platform.machine())}",
         )
     if "bind source path" in text:
         return WorkspaceError(

@@ -83,7 +83,7 @@ def provider() -> None:
         arguments = {"command": f"get {done}"} if name == "bash" else {"number": done}
         return Reply(reasoning=thought, calls=[Call(name, arguments)])
 
-    with FakeDeepSeek(answer, keep=False) as server:
+    with FakeDeepSeek(answer, keep=False, exact=False) as server:
         print(server.base_url, flush=True)
         sys.stdin.read()
 

@@ -197,7 +197,7 @@ async def _work(
     if live:
         return await drive(DemoJob.of(project, provider, view, CHECK), recording.task)
     pace = _PACE if sys.stdout.isatty() else 0.0
-    async with FakeDeepSeek(recording, delay=pace) as server:
+    async with FakeDeepSeek(recording, delay=pace, exact=False) as server:
         job = DemoJob.of(project, provider, view, CHECK, recording, server.base_url)
         return await drive(job, recording.task)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -29,7 +30,10 @@ def models(
     ] = "DEEPSEEK_API_KEY",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """The catalogue: names, aliases, prices now and when they change, and what is served."""
+    """The catalogue: names, aliases, prices now and when they change, and what is served.
+
+    Exits 4 where the provider was asked and does not say.
+    """
     from agentkit.cli.options import Options
     from agentkit.cli.settings import settle
     from agentkit.models.catalogue import Catalogue
@@ -37,26 +41,26 @@ def models(
     catalogue = Catalogue.load(settle(Options()).models)
     now = datetime.now(UTC)
     rows = [_row(catalogue, facts, now) for facts in catalogue]
-    served, problem = _served(base_url, api_key_env)
+    told = _ask_provider(base_url, api_key_env)
     if json:
-        print(jsonlib.dumps({"models": rows, "served": served, "problem": problem}, indent=1))
-        return
-    _tell(rows)
-    _tell_served(served, problem, catalogue)
-    if served is not None:
-        _tell_balance(base_url or os.environ.get("AGENTKIT_BASE_URL", ""), api_key_env)
+        print(jsonlib.dumps({"models": rows, **asdict(told)}, indent=1))
+    else:
+        _tell(rows)
+        _tell_provider(told, catalogue)
+    if told.problem and told.asked:
+        raise typer.Exit(4)
 
 
-def _tell_balance(url: str, variable: str) -> None:
-    from agentkit.errors import AgentkitError
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the provider says about itself."""
 
-    try:
-        told = ask_balance(url, os.environ.get(variable, ""))
-    except AgentkitError as error:
-        print(f"the account: {error}")
-        return
-    if told is not None:
-        print(f"the account holds {told[1]}{'' if told[0] else ', too little for requests'}")
+    asked: bool = False
+    served: list[str] | None = None
+    balance: str | None = None
+    """None where the endpoint tells none."""
+    can_pay: bool | None = None
+    problem: str = ""
 
 
 def _row(catalogue: Catalogue, facts: ModelFacts, now: datetime) -> dict[str, Any]:
@@ -105,18 +109,23 @@ def _money(price: dict[str, float] | None) -> str:
     return f"${price['hit']:g} / ${price['miss']:g} / ${price['output']:g}"
 
 
-def _served(base_url: str, variable: str) -> tuple[list[str] | None, str]:
-    """What the provider says it serves; None with a reason where it was not asked or is mute."""
-    from agentkit.errors import AgentkitError
+def _ask_provider(base_url: str, variable: str) -> Told:
+    from agentkit.errors import AgentkitError, ModelError
 
     url = base_url or os.environ.get("AGENTKIT_BASE_URL", "")
     key = os.environ.get(variable, "")
     if not url and not key:
-        return None, f"not asked: {variable} is not set"
+        return Told(problem=f"not asked: {variable} is not set")
+    served: list[str] | None = None
     try:
-        return ask_served(url, key), ""
+        served = ask_served(url, key)
+        balance = ask_balance(url, key)
     except AgentkitError as error:
-        return None, str(error)
+        lists_none = isinstance(error, ModelError) and error.status == 404
+        hint = ". Check the base URL; some servers list no models"
+        return Told(True, served, problem=f"{error.what}{hint}" if lists_none else str(error))
+    can_pay, amount = balance or (None, None)
+    return Told(True, served, amount, can_pay)
 
 
 def ask_served(url: str, key: str) -> list[str]:
@@ -173,13 +182,17 @@ async def _ask(url: str, key: str, question: Callable[[Endpoint], Awaitable[_T]]
             await endpoint.aclose()
 
 
-def _tell_served(served: list[str] | None, problem: str, catalogue: Catalogue) -> None:
+def _tell_provider(told: Told, catalogue: Catalogue) -> None:
     from agentkit.cli import text
 
-    if served is None:
-        print(f"\nwhat the provider serves: {text.clean(problem)}")
-        return
-    print("\nthe provider says it serves:")
-    for name in served:
-        known = "" if catalogue.model(name).known else " (not in the catalogue: price unknown)"
-        print(f"  {text.clean(name)}{known}")
+    if told.served is not None:
+        print("\nthe provider says it serves:")
+        for name in told.served:
+            known = "" if catalogue.model(name).known else " (not in the catalogue: price unknown)"
+            print(f"  {text.clean(name)}{known}")
+    if told.problem:
+        what = "what the provider serves" if told.served is None else "the account"
+        print(f"\n{what}: {text.clean(told.problem)}")
+    if told.balance is not None:
+        little = "" if told.can_pay else ", too little for requests"
+        print(f"the account holds {text.clean(told.balance)}{little}")

@@ -68,7 +68,11 @@ def _options() -> argparse.Namespace:
     add("--balance", type=float, help="US dollars in the account")
     add("--concurrency", type=int, help="parallel requests beyond which a 429 states the limit")
     add("--delay", type=float, default=0.0, help="seconds between two events of a stream")
-    add("--exact", action="store_true", help="count with the vendor's encoding and tokenizer")
+    add(
+        "--exact",
+        action=argparse.BooleanOptionalAction,
+        help="count with the vendor's encoding and tokenizer (default: where they are installed)",
+    )
     options = parser.parse_args()
     if not options.script and not options.list_faults:
         parser.error("--script FILE is needed")

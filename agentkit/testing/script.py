@@ -135,25 +135,29 @@ def recorded(events: Iterable[Mapping[str, Any]]) -> list[Reply]:
             ``map(to_dict, read(store, session_id))``. Only ``model.responded`` is looked at.
 
     Raises:
-        UsageError: there is no answer among them.
+        UsageError: there is no answer among them, or something is no event.
     """
     replies: list[Reply] = []
     for event in events:
-        if event.get("type") == "model.responded":
-            calls = [
-                Call(each["name"], each["arguments"], each["id"]) for each in event.get("calls", ())
-            ]
-            replies.append(
-                Reply(
-                    content=event.get("content", ""),
-                    reasoning=event.get("reasoning", ""),
-                    calls=calls,
-                    finish_reason=event.get("finish_reason"),
-                )
-            )
+        try:
+            if event.get("type") == "model.responded":
+                replies.append(_recorded(event))
+        except (AttributeError, LookupError, TypeError) as error:
+            raise UsageError(f"this is no event of a session ({error}): {event!r}") from error
     if not replies:
         raise UsageError("there is no model.responded among these events")
     return replies
+
+
+def _recorded(event: Mapping[str, Any]) -> Reply:
+    return Reply(
+        content=event.get("content", ""),
+        reasoning=event.get("reasoning", ""),
+        calls=[
+            Call(each["name"], each["arguments"], each["id"]) for each in event.get("calls", ())
+        ],
+        finish_reason=event.get("finish_reason"),
+    )
 
 
 def first_user_text(request: Mapping[str, Any]) -> str:

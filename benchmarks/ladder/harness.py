@@ -106,7 +106,7 @@ async def tell(story: Story, contender: str, folder: Path, sandbox: Any = Local)
         view = View(request)
         return (story.strong if "pro" in view.model else story.weak)(view)
 
-    with FakeDeepSeek(answer, clock=lambda: OFF_PEAK) as server:
+    with FakeDeepSeek(answer, clock=lambda: OFF_PEAK, exact=False) as server:
         agent = Agent(
             "story",
             instructions="You are a software engineer who completes tasks in a terminal.",

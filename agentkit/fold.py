@@ -83,7 +83,8 @@ async def fold(run: Run) -> None:
     run.append(Folded(to=name, summary=summary, events=run.log.last_seq))
     run.lane_name = name
     run.tools = {**run.tools, "recall": recall_tool(run.log)}
-    run.append(replace(opened, seq=None, time="", lane=name, tools=_with_recall(opened, run)))
+    fresh = replace(opened, seq=None, time="", lane=name, replays="", upto=0)
+    run.append(replace(fresh, tools=_with_recall(opened, run)))
     room = int(run.catalogue.model(run.lane.rung.model).context * LAST_STEPS * 4)  # characters
     steps = _last_steps(events, old, room)
     run.append(Message(text=packet(events, run.state.plan, summary, steps), source="agentkit"))

@@ -45,6 +45,7 @@ from agentkit.forks import fork_session
 from agentkit.guard import differences, renew
 from agentkit.log import EventLog, read
 from agentkit.loop import Outcome, work
+from agentkit.models.tokens import estimate_tokens
 from agentkit.models.types import Usage
 from agentkit.run import Run
 from agentkit.state import State, replay
@@ -221,7 +222,8 @@ class Session:
                 the agent's own.
 
         Raises:
-            UsageError: nothing to do, checks without a sandbox, or a run is under way.
+            UsageError: nothing to do, a message that no window holds, checks without a sandbox,
+                or a run is under way.
             ModelError, SandboxError, StoreError: the run could not go on. It is logged, and the
                 session can be resumed.
         """
@@ -360,9 +362,14 @@ class Session:
         await log.commit()
 
     async def steer(self, text: str) -> None:
-        """Say something to the model in mid-run; it reads it before its next answer."""
+        """Say something to the model in mid-run; it reads it before its next answer.
+
+        Raises:
+            UsageError: nothing is said, or more than the model's window holds.
+        """
         if not text.strip():
             raise UsageError("an empty message steers nothing")
+        self._fits(text)
         self._run.steering.append(text)
 
     def say_aside(self, text: str, source: Literal["user", "agentkit", "hook"]) -> None:
@@ -388,10 +395,28 @@ class Session:
             raise UsageError("the session is at work already", hint="Steer it, or wait for its end")
         if not message.strip() and not self._run.state.lanes:
             raise UsageError("the task is empty", hint="Say what is to be done")
+        self._fits(message)
         wanted = tuple(dict.fromkeys([*self._agent.checks, *checks]))
         if wanted and not self._run.ground.exists:
             raise UsageError("checks need a sandbox to run in", hint="Give the agent a sandbox")
         return wanted
+
+    def _fits(self, text: str) -> None:
+        """Refuse what no history can hold, before it is in this one: it could never be sent.
+
+        Raises:
+            UsageError: the text alone is longer than the model's window.
+        """
+        run = self._run
+        rung = run.lane.rung if run.state.lanes else run.ladder.rungs[0]
+        window = run.catalogue.model(rung.model)
+        tokens = estimate_tokens(text)
+        if window.known and tokens > window.context:
+            raise UsageError(
+                f"the message has about {tokens:,} tokens, more than {rung.model} can read",
+                tried=f"its window has {window.context:,}; nothing was sent or logged",
+                hint="Put the text into a file of the workspace, and let the agent search it",
+            )
 
     async def _work(self, run: Run, message: str, checks: tuple[str, ...]) -> None:
         """One run: open it in the log, loop, and log how it ended, whatever happens."""

@@ -11,6 +11,7 @@ because a prefix was broken is ours.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 
 from agentkit.models.types import Usage
 
@@ -37,12 +38,12 @@ def plausible(usage: Usage, estimate: int) -> bool:
 class Units:
     """The units of one lane: at which size in bytes, after how many tokens."""
 
-    __slots__ = ("_sizes", "_sure", "_tokens")
+    __slots__ = ("_likely", "_sizes", "_sure")
 
     def __init__(self) -> None:
-        self._sizes = array("q")
-        self._tokens = array("q")
-        self._sure = bytearray()
+        self._sizes = array("q")  # ascending, as a history only grows
+        self._sure = array("q")  # the most tokens up to there that must hit,
+        self._likely = array("q")  # and that should
 
     def store(self, size: int, tokens: int, *, sure: bool) -> None:
         """A unit ends behind so many bytes of the history.
@@ -51,9 +52,14 @@ class Units:
             sure: the end of an input. An answer, when it is read again, may be cut into other
                 tokens than it was written in (nested JSON, numbers), and then its unit misses.
         """
+        before = self._at(size)
         self._sizes.append(size)
-        self._tokens.append(tokens)
-        self._sure.append(sure)
+        self._sure.append(max(before[0], tokens if sure else 0))
+        self._likely.append(max(before[1], tokens))
+
+    def _at(self, size: int) -> tuple[int, int]:
+        index = bisect_right(self._sizes, size) - 1
+        return (self._sure[index], self._likely[index]) if index >= 0 else (0, 0)
 
     def expected(self, size: int) -> tuple[int, int]:
         """Tokens that a request with so many bytes of the history reads from the cache.
@@ -61,26 +67,22 @@ class Units:
         Returns:
             What must hit, and what should where the last answer's own unit hits too.
         """
-        sure = likely = 0
-        for end, tokens, certain in zip(self._sizes, self._tokens, self._sure, strict=True):
-            if end <= size:
-                likely = max(likely, tokens)
-                sure = max(sure, tokens if certain else 0)
+        sure, likely = self._at(size)
         return whole_units(sure), whole_units(likely)
 
     def inherit(self, other: Units, upto: int) -> None:
         """Take over the units within so many bytes of a history that is the same up to there."""
-        for end, tokens, certain in zip(other._sizes, other._tokens, other._sure, strict=True):
-            if end <= upto:
-                self.store(end, tokens, sure=bool(certain))
+        count = bisect_right(other._sizes, upto)
+        self._sizes.extend(other._sizes[:count])
+        self._sure.extend(other._sure[:count])
+        self._likely.extend(other._likely[:count])
 
     def drop(self, size: int) -> None:
-        """The unit that ends behind so many bytes will not be hit by this history."""
-        kept = [index for index, end in enumerate(self._sizes) if end != size]
-        self._sizes = array("q", [self._sizes[index] for index in kept])
-        self._tokens = array("q", [self._tokens[index] for index in kept])
-        self._sure = bytearray(self._sure[index] for index in kept)
+        """The unit that ends behind so many bytes, the last, will not be hit by this history."""
+        while self._sizes and self._sizes[-1] >= size:
+            for each in (self._sizes, self._sure, self._likely):
+                each.pop()
 
     def forget(self) -> None:
         """Another prefix: nothing of it is stored."""
-        del self._sizes[:], self._tokens[:], self._sure[:]
+        del self._sizes[:], self._sure[:], self._likely[:]

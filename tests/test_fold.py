@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from agentkit import Agent, ToolError, tool
+from agentkit import Agent, ToolError, UsageError, tool
 from agentkit.errors import ContextOverflow
 from agentkit.events import Folded, LaneOpened, ModelAdvised, ModelRequested, ToolFinished
-from agentkit.fold import INSTRUCTION
+from agentkit.fold import INSTRUCTION, fold
+from agentkit.forks import fork_lane
 from agentkit.log import read
 from agentkit.models.catalogue import Catalogue
 from agentkit.recall import as_turns, recall_tool
@@ -167,3 +168,52 @@ async def test_recall_says_what_it_has() -> None:
                 await recall.run(nothing, {"turn": 99})
             assert "page 0" in (await recall.run(nothing, {"turn": 2})).content
     assert as_turns([]) == [""]
+
+
+async def test_a_message_longer_than_the_window_is_refused_and_nothing_is_lost() -> None:
+    with FakeDeepSeek(model(1)) as server:
+        agent = make(server, window=6_500)
+        async with agent.session("s") as session:
+            for given in (session.run, session.steer):
+                with pytest.raises(UsageError, match=r"more than .* can read.*6,500.*a file"):
+                    await given("word " * 8_000)
+            assert server.requests == []
+            assert (await session.run(TASK)).ok
+            before = len(events(agent, "s"))
+            with pytest.raises(UsageError, match="more than"):
+                await session.run("word " * 8_000)
+            assert len(events(agent, "s")) == before
+            assert (await session.run("And now?")).ok
+        assert_prefix_stable(server)
+
+
+async def test_a_message_that_fills_the_window_folds_what_came_before() -> None:
+    long = "Mind this: " + "rule after rule " * 1_000
+    with FakeDeepSeek(model(3)) as server:
+        agent = make(server, window=6_500)
+        async with agent.session("s") as session:
+            assert (await session.run(TASK)).ok
+            assert (await session.run(long)).ok
+    assert [each for each in events(agent, "s") if isinstance(each, Folded)]
+    last = server.requests[-1].body["messages"]
+    assert long in last[1]["content"]
+    assert TASK in last[1]["content"]
+
+
+async def test_a_lane_that_began_with_anothers_history_folds_into_a_fresh_one() -> None:
+    with FakeDeepSeek(model(9)) as server:
+        agent = make(server, window=6_500)
+        async with agent.session("s") as session:
+            await session.run(TASK)
+            run = session._run  # pyright: ignore[reportPrivateUsage] - as undo does it
+            await fork_lane(run, "again", role="main").log.commit()
+        async with agent.session("s", resume=True) as session:
+            run = session._run  # pyright: ignore[reportPrivateUsage]
+            assert run.lane_name == "again"
+            assert run.lane.fragments > 1
+            await fold(run)
+            assert run.lane.fragments == 1
+            assert (await session.run("And now?")).ok
+    opened = [each for each in events(agent, "s") if isinstance(each, LaneOpened)]
+    assert opened[-2].replays
+    assert opened[-1].replays == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,44 @@ async def test_text_that_no_encoder_likes_survives_a_resume() -> None:
             assert (await session.run(NASTY)).ok
         assert_prefix_stable(server)
     assert server.violations == []
+
+
+@pytest.mark.parametrize("kept", ["model.responded", "tool.started"])
+async def test_a_history_that_was_cut_in_its_last_turn_goes_on_warm(kept: str) -> None:
+    ran: list[int] = []
+
+    @tool
+    async def step(number: int) -> str:
+        """Do a step."""
+        ran.append(number)
+        return f"step {number}: " + f"line of output {number} " * 40
+
+    def answer(request: dict[str, Any]) -> Reply:
+        done = sum(each["role"] == "assistant" for each in request["messages"])
+        if request["messages"][-1]["role"] == "user" and done:
+            return Reply(content="It goes on.")
+        return Reply(reasoning="next", calls=[Call("step", {"number": done})] * 2)
+
+    store = MemoryStore()
+    with FakeDeepSeek(answer) as server:
+        agent = make(server, store, tools=[step], limits=Limits(turns=6))
+        async with agent.session("whole") as session:
+            assert (await session.run("Go.")).status == "limit"
+        rows = store.read("whole")
+        last = max(row.seq for row in rows if row.type == kept)
+        if kept == "tool.started":
+            last -= 1  # one of the two calls began, the other one did not
+        store.append("cut", [replace(row, event=None) for row in rows if row.seq <= last])
+        before, ran[:] = len(server.requests), []
+        again = make(server, store, tools=[step])
+        async with again.session("cut", resume=True) as session:
+            assert (await session.run("Go on.")).output == "It goes on."
+        assert_prefix_stable(server)
+    assert ran == [], "what may have run is told, not run again"
+    (first,) = server.requests[before:]
+    results = [each["content"] for each in first.body["messages"] if each["role"] == "tool"]
+    assert len(results) == 12
+    assert all(text.startswith("step") for text in results[:10])
+    assert not any(text.startswith("step") for text in results[10:])
+    assert first.usage.hit_ratio > 0.9
+    assert not [event for event in read(store, "cut") if isinstance(event, PrefixBroken)]

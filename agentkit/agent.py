@@ -100,6 +100,11 @@ class Agent:
     def __post_init__(self) -> None:
         if not self.instructions.strip():
             raise UsageError(f"agent {self.name!r} has empty instructions")
+        if self.attempts < 1 or not self.off_peak_wait >= 0:
+            raise UsageError(
+                f"agent {self.name!r}: attempts must be 1 or more and off_peak_wait 0 or more,"
+                f" not {self.attempts!r} and {self.off_peak_wait!r}"
+            )
         table: dict[str, Tool] = {}
         for each in self._all_tools():
             if each.name in table:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agentkit.errors import SandboxError
-from agentkit.escalation.review import Verdict, is_statement, review
+from agentkit.escalation.review import Verdict, review
 from agentkit.events import CheckFailed, CheckPassed, CheckReport
+from agentkit.events.work import is_statement
 from agentkit.sandbox import ExecResult
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ async def run_checks(run: Run, checks: Sequence[str]) -> list[CheckFailed]:
     if failures:
         return failures
     for statement in [each for each in checks if is_statement(each) and not passes(run, each)]:
-        event = await _statement(run, statement)
+        on = await _mark(run)
+        if passes(run, statement):
+            continue  # the same tree as it was confirmed on: the answer was paid for already
+        event = await _statement(run, statement, on)
         failures += [event] if isinstance(event, CheckFailed) else []
     return failures
 
@@ -92,8 +96,7 @@ async def _command(run: Run, command: str, *, last: bool) -> CheckPassed | Check
     return event
 
 
-async def _statement(run: Run, check: str) -> CheckPassed | CheckFailed:
-    on = await _mark(run)
+async def _statement(run: Run, check: str, on: str) -> CheckPassed | CheckFailed:
     verdict: Verdict = await review(run, check)
     if verdict.holds:
         event = run.append(CheckPassed(command=check, output=verdict.why, on=on))

@@ -70,14 +70,14 @@ def today() -> str:
 
 
 class Left:
-    """Money and time, told when half of a limit is used and when a twentieth is left.
+    """Money and time, told when half of a limit is used.
 
-    At four fifths ``limit.near`` speaks, so that this does not.
+    After that ``limit.near`` speaks, at four fifths and when a twentieth is left.
     """
 
     kind = "left"
     each_turn = True
-    _STEPS = (0.5, 0.95)
+    _STEP = 0.5
 
     def baseline(self, run: Run) -> str | None:
         return ""
@@ -89,21 +89,18 @@ class Left:
             ("money", run.state.cost_usd, limits.cost_usd, "${:.4g} of ${:.4g}"),
             ("time", run.budget.elapsed, limits.deadline, "{:.0f} of {:.0f} seconds"),
         ):
-            step = max((s for s in self._STEPS if allowed and spent >= s * allowed), default=None)
-            if step is not None:
-                used.append(f"{step}|{unit.format(spent, allowed)} of the {name}")
+            if allowed and spent >= self._STEP * allowed:
+                used.append(f"{unit.format(spent, allowed)} of the {name}")
         told = _last(run, self.kind) or ""
-        # the amounts grow with each turn; only another step is another fact
-        return told if _steps("\n".join(used)) == _steps(told) else "\n".join(used)
+        # the amounts grow with each turn; only another limit is another fact
+        return told if _names("\n".join(used)) == _names(told) else "\n".join(used)
 
     def words(self, before: str, now: str) -> str:
-        lines = [line.partition("|")[2] for line in now.splitlines()]
-        return f"Used so far: {', '.join(lines)}."
+        return f"Used so far: {', '.join(now.splitlines())}." if now else ""
 
 
-def _steps(value: str) -> list[tuple[str, str]]:
-    lines = [line.partition("|") for line in value.splitlines()]
-    return [(step, words.rsplit(" ", 1)[-1]) for step, _, words in lines]
+def _names(value: str) -> list[str]:
+    return [line.rsplit(" ", 1)[-1] for line in value.splitlines()]
 
 
 DEFAULT: tuple[Surrounding, ...] = (Today(), Left())

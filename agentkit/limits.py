@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from agentkit.errors import LimitReached, UsageError
 from agentkit.models.types import Usage
@@ -24,7 +24,8 @@ class Limits:
     turns: int | None = 500
     """Requests to a model that were answered."""
     tokens: int | None = None
-    """Input and output tokens of all requests together."""
+    """Input and output tokens of all requests together, checked before each request with that
+    request's own worst case."""
     deadline: float | None = None
     """Seconds of wall clock that its runs may take together."""
 
@@ -46,7 +47,7 @@ class Limits:
 
 
 LEVELS = (0.8, 0.95)
-"""Shares of a limit at which ``limit.near`` is told, each once per limit."""
+"""Shares of a limit at which ``limit.near`` is told, each once per limit on each lane."""
 
 
 class Spent(Protocol):
@@ -74,8 +75,10 @@ class Budget:
     clock: Callable[[], float] = time.monotonic
     reserved: float = 0.0
     """US dollars that requests under way may still cost."""
+    reserved_tokens: int = 0
+    """Tokens that they may still take."""
     _started: float | None = None
-    _warned: dict[str, int] = field(default_factory=dict[str, int])
+    _warned: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
     def start(self) -> None:
         """Start the wall clock of a run."""
@@ -99,52 +102,84 @@ class Budget:
         deadline = self.limits.deadline
         return None if deadline is None else deadline - self.elapsed
 
-    def check(self, next_cost: float = 0.0) -> None:
-        """Stop before a request that could pass a limit.
+    @property
+    def usd_left(self) -> float | None:
+        """US dollars that nothing under way may take any more, None without a limit."""
+        allowed = self.limits.cost_usd
+        return None if allowed is None else allowed - self.spent.cost_usd - self.reserved
 
-        Args:
-            next_cost: the request's own worst case in US dollars.
+    @property
+    def tokens_left(self) -> int | None:
+        """The same in tokens, input and output."""
+        allowed = self.limits.tokens
+        return None if allowed is None else allowed - self._tokens - self.reserved_tokens
+
+    def check(self) -> None:
+        """Stop before a request where a limit is reached.
 
         Raises:
             LimitReached: which one, how much was used, how to go on.
         """
         for name, used, allowed in self._rows():
-            over = used + next_cost > allowed if name == "money" else used >= allowed
-            if over:
+            if used >= allowed:
                 raise LimitReached(name, used, allowed, hint=_HINT[name])
 
+    def too_little(self, name: Literal["money", "tokens"]) -> LimitReached:
+        """The error that ends a run whose next request's worst case does not fit any more."""
+        used, allowed = next((used, allowed) for row, used, allowed in self._rows() if row == name)
+        hint = f"The next request may not fit into what is left. {_HINT[name]}"
+        return LimitReached(name, round(used, 6), allowed, hint=hint)
+
     @contextmanager
-    def reserve(self, usd: float) -> Generator[None]:
-        """Around a request: what others may spend is less by its worst case."""
+    def reserve(self, usd: float, tokens: int) -> Generator[None]:
+        """Around a request: what others may take is less by its worst case."""
         self.reserved += usd
+        self.reserved_tokens += tokens
         try:
             yield
         finally:
             self.reserved -= usd
+            self.reserved_tokens -= tokens
 
-    def near(self) -> list[tuple[str, float, float]]:
-        """Limits that reached another of ``LEVELS`` since the last call: (name, used, allowed)."""
+    def near(self, lane: str) -> list[tuple[str, float, float]]:
+        """Limits that reached another of ``LEVELS`` since that lane asked: (name, used, allowed).
+
+        Each lane is told for itself: a fresh one does not know what another was told.
+        """
         fresh: list[tuple[str, float, float]] = []
         for name, used, allowed in self._rows():
             level = sum(used >= share * allowed for share in LEVELS)
-            if level > self._warned.get(name, 0):
-                self._warned[name] = level
+            if level > self._warned.get((lane, name), 0):
+                self._warned[lane, name] = level
                 fresh.append((name, used, allowed))
         return fresh
 
+    def told_left(self) -> str:
+        """The time and the money that are left, for a reader; "" where neither is limited."""
+        parts: list[str] = []
+        if self.seconds_left is not None:
+            parts.append(f"{max(0.0, self.seconds_left):.0f} s")
+        if self.limits.cost_usd is not None:
+            parts.append(f"${max(0.0, self.limits.cost_usd - self.spent.cost_usd):.4g}")
+        return " and ".join(parts)
+
+    @property
+    def _tokens(self) -> int:
+        return self.spent.usage.prompt_tokens + self.spent.usage.completion_tokens
+
     def _rows(self) -> list[tuple[str, float, float]]:
-        usage, limits = self.spent.usage, self.limits
+        limits = self.limits
         rows = [
             ("money", self.spent.cost_usd, limits.cost_usd),
             ("turns", self.spent.turns, limits.turns),
-            ("tokens", usage.prompt_tokens + usage.completion_tokens, limits.tokens),
+            ("tokens", self._tokens, limits.tokens),
             ("deadline", self.elapsed, limits.deadline),
         ]
         return [(name, used, allowed) for name, used, allowed in rows if allowed is not None]
 
 
 _HINT = {
-    "money": "The next request's worst case no longer fits. Resume with a larger --max-cost",
+    "money": "Resume with a larger --max-cost",
     "turns": "Resume with a larger --max-turns",
     "tokens": "Resume with a larger --max-tokens",
     "deadline": "Resume with a larger --deadline",

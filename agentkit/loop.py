@@ -24,7 +24,8 @@ from agentkit.errors import (
     ToolError,
     UnusableAnswer,
 )
-from agentkit.escalation.climb import came_down, fell_back, react
+from agentkit.escalation.climb import react
+from agentkit.escalation.descent import came_down, descend, fell_back
 from agentkit.events import ModelResponded, Steered, ToolFinished
 from agentkit.fold import fold, is_full
 from agentkit.hooks import appended
@@ -83,7 +84,7 @@ async def turns(run: Run) -> Outcome:
             outcome = await _act(run, answer, patience)
             if outcome is not None and not await came_down(run, outcome.output, outcome.achieved):
                 return outcome
-            if outcome is None:
+            if outcome is None and not await descend(run):
                 await react(run)
         if run.lane_name != lane:
             patience = _Patience()
@@ -122,6 +123,8 @@ async def _act(run: Run, answer: ModelResponded, patience: _Patience) -> Outcome
 async def _take_in(run: Run) -> None:
     """Append what was said to the model, and what changed, since its last answer."""
     await facts.tell(run)
+    for limit, used, allowed in run.budget.near(run.lane_name):
+        run.limit_near(limit, used, allowed)
     if run.hooks.before_model is not None:
         given = await run.hooks.before_model(run.state.turns + 1)
         if extra := appended("before_model", given):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from agentkit.errors import LimitReached, ModelError, UnusableAnswer
+from agentkit.errors import ModelError, UnusableAnswer
 from agentkit.events import (
     ModelAdvised,
     ModelChanged,
@@ -40,13 +40,14 @@ async def ask(run: Run) -> ModelResponded:
     """Send the lane's history and log the answer, which then is part of the history.
 
     The same bytes are sent again after a transient fault, within the retry policy's waiting
-    budget and the deadline. Only where the money left, or the price of the hour, no longer pays
-    their limit is that lowered, which does not reach the prompt. An answer that was cut in the
+    budget and the deadline. Only where the limits, at the price of the hour, no longer allow so
+    long an answer is that lowered, which does not reach the prompt. An answer that was cut in the
     middle of a call, or before it said anything, is not taken into the history but asked for
     again with a larger limit: the second request is served from the cache.
 
     Raises:
-        LimitReached: the request's worst case does not fit the money left, or another limit.
+        LimitReached: the request's worst case does not fit the money or tokens left, or another
+            limit is reached.
         ModelError: the provider gave no answer.
         UnusableAnswer: cut again and again.
     """
@@ -108,46 +109,52 @@ async def _with_retries(
 ) -> Answer:
     waited = 0.0
     attempt = 0
+    limit = max_tokens
     stream = run.watched  # nobody watches: one JSON body costs a hundredth of the CPU
-    body, limit = b"", max_tokens
     while True:
         attempt += 1
         run.budget.check()
         admit(run)
-        affordable = _affordable(run, limit)
-        if not body or affordable < limit:  # the same bytes, unless they can no longer be paid
-            limit = affordable
-            body = run.lane.body(max_tokens=limit, stream=stream, trailing=trailing, upto=upto)
-        _note_limits(run)
-        run.append(
-            ModelRequested(
-                model=run.lane.rung.model,
-                attempt=attempt,
-                size=len(body),
-                prefix=run.lane.prefix,
-                max_tokens=limit,
-                trailing=trailing,
-                upto=upto,
-                estimate=_estimate(run, trailing) if upto is None else 0,
-            )
-        )
-        await run.log.commit()
-        try:
-            with run.budget.reserve(_worst_case(run, affordable)):
-                return await run.endpoint.ask(
-                    body,
-                    stream=stream,
-                    on_delta=_shower(run) if stream else None,
-                    idle_timeout=IDLE if stream else SILENCE,
-                )
-        except ModelError as error:
-            wait = run.retry.wait(error, attempt, waited, _JITTER)
-            _log_failure(run, error, attempt, wait)
-            await run.log.commit()
-            if wait is None:
-                raise
+        limit = _affordable(run, limit)  # the same bytes, unless they can no longer be paid
+        tokens = run.state.prompt_tokens(run.lane_name) + limit
+        # Reserved before anything is awaited: lanes side by side must not count on the same money.
+        with run.budget.reserve(_worst_case(run, limit), tokens):
+            try:
+                return await _send(run, limit, attempt, stream, trailing, upto)
+            except ModelError as error:
+                wait = run.retry.wait(error, attempt, waited, _JITTER)
+                _log_failure(run, error, attempt, wait)
+                await run.log.commit()
+                if wait is None:
+                    raise
         await anyio.sleep(wait)
         waited += wait
+
+
+async def _send(
+    run: Run, limit: int, attempt: int, stream: bool, trailing: str, upto: int | None
+) -> Answer:
+    """Send the history once; the request is durable in the log before it leaves."""
+    body = run.lane.body(max_tokens=limit, stream=stream, trailing=trailing, upto=upto)
+    run.append(
+        ModelRequested(
+            model=run.lane.rung.model,
+            attempt=attempt,
+            size=len(body),
+            prefix=run.lane.prefix,
+            max_tokens=limit,
+            trailing=trailing,
+            upto=upto,
+            estimate=_estimate(run, trailing) if upto is None else 0,
+        )
+    )
+    await run.log.commit()
+    return await run.endpoint.ask(
+        body,
+        stream=stream,
+        on_delta=_shower(run) if stream else None,
+        idle_timeout=IDLE if stream else SILENCE,
+    )
 
 
 _JITTER = random.Random()
@@ -168,10 +175,10 @@ def _hits(run: Run, usage: Usage, upto: int | None = None) -> tuple[int | None, 
 
 
 def _affordable(run: Run, max_tokens: int) -> int:
-    """The answer's limit, lowered to what the window has room for and the money left can pay.
+    """The answer's limit, lowered to what the window has room for and the limits leave.
 
     Raises:
-        LimitReached: not even a short answer can be paid.
+        LimitReached: there is not even room for a short answer.
     """
     rung, now = run.lane.rung, datetime.now(UTC)
     facts = run.catalogue.model(rung.model)
@@ -180,22 +187,21 @@ def _affordable(run: Run, max_tokens: int) -> int:
         max_tokens = min(max_tokens, facts.max_output)
     if facts.known:  # DeepSeek answers 400 to prompt + limit beyond the window (recipe 0.2.0)
         max_tokens = min(max_tokens, max(SHORTEST, facts.context - int(prompt * 1.05)))
-    allowed = run.budget.limits.cost_usd
-    price = run.catalogue.price(rung.model, now)
-    if allowed is None or price is None or not price.output:
-        return max_tokens
-    left = allowed - run.state.cost_usd - run.budget.reserved - _worst_case(run, 0)
-    if run.depth:  # lanes side by side: none may reserve all that is left
-        left /= 4
-    affordable = int(left * 1e6 / price.output)
-    if affordable < min(SHORTEST, max_tokens):
-        raise LimitReached(
-            "money",
-            round(run.state.cost_usd, 6),
-            allowed,
-            hint="The next request may not fit into what is left. Resume with a larger --max-cost",
-        )
-    return min(max_tokens, affordable)
+    least, share = min(SHORTEST, max_tokens), 4 if run.depth else 1
+    # Of lanes that work side by side none may reserve all that is left.
+    price, usd = run.catalogue.price(rung.model, now), run.budget.usd_left
+    if usd is not None and price is not None and price.output:
+        payable = int((usd - _worst_case(run, 0)) / share * 1e6 / price.output)
+        if payable < least:
+            raise run.budget.too_little("money")
+        max_tokens = min(max_tokens, payable)
+    tokens = run.budget.tokens_left
+    if tokens is not None:
+        room = (tokens - prompt) // share
+        if room < least:
+            raise run.budget.too_little("tokens")
+        max_tokens = min(max_tokens, room)
+    return max_tokens
 
 
 def _worst_case(run: Run, max_tokens: int) -> float:
@@ -247,11 +253,6 @@ def _log_cut(run: Run, answer: Answer, max_tokens: int) -> int:
         )
     )
     return larger
-
-
-def _note_limits(run: Run) -> None:
-    for limit, used, allowed in run.budget.near():
-        run.limit_near(limit, used, allowed)
 
 
 def _log_failure(run: Run, error: ModelError, attempt: int, wait: float | None) -> None:

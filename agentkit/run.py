@@ -116,10 +116,12 @@ class Run:
         self.append(Message(text=text, source="hook"))
 
     def limit_near(self, limit: str, used: float, allowed: float) -> None:
-        """Tell watchers and the model that a limit comes near; said once per limit."""
+        """Tell watchers and the model that a limit comes near, with the time and money left."""
         self.append(LimitNear(limit=limit, used=used, allowed=allowed))
+        left = self.budget.told_left()
         self.notes.append(
-            f"[{used:.4g} of {allowed:.4g} of the {limit} limit are used."
+            f"[{used:.4g} of {allowed:.4g} of the {limit} limit are used"
+            f"{f'; {left} are left' if left else ''}."
             " Bring the best verified state home and finish in time.]"
         )
 

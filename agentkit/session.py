@@ -28,6 +28,7 @@ from agentkit.errors import (
     TaskFailed,
     UsageError,
 )
+from agentkit.escalation.descent import start_below
 from agentkit.escalation.home import bring_home
 from agentkit.escalation.off_peak import wait_for_off_peak
 from agentkit.escalation.planning import plan_first
@@ -450,6 +451,8 @@ class Session:
         session that still knows its task.
         """
         first = not run.state.lanes
+        if message.strip() and not first:
+            await start_below(run)
         limits = asdict(run.budget.limits)
         run.append(RunStarted(checks=run.checks, limits=limits, resumed=not first))
         if first:
@@ -464,8 +467,8 @@ class Session:
             run.note(await briefing(await run.sandbox()))
             run.record("briefed", {})
         await facts.tell(run, starting=True)
-        if first and run.budget.limits.deadline is not None:
-            run.note(f"[There are {run.budget.limits.deadline:g} s for this task.]")
+        if run.budget.limits.deadline is not None:
+            run.note(f"[There are {run.budget.told_left()} for this task.]")
         await plan_first(run, message)
 
     async def _close(

@@ -30,6 +30,7 @@ from agentkit.events import (
     ToolFinished,
     ToolStarted,
 )
+from agentkit.events.work import is_statement
 from agentkit.history import Lane
 from agentkit.models.tokens import estimate_tokens, exact_tokens
 from agentkit.models.types import ToolCall, Usage
@@ -138,6 +139,7 @@ class State:
                 self.sandbox = event
             case Checkpoint():
                 self.checkpoints[event.id] = event
+                self._looked(event)
             case Restored():
                 self.stale.update(self.checks)
             case SessionFinished():
@@ -216,6 +218,20 @@ class State:
             command=event.command, passed=passed, exit_code=code, time=event.time, on=event.on
         )
         checks.stale.discard(event.command)
+
+    def _looked(self, now: Checkpoint) -> None:
+        """A statement confirmed on this very tree, in this run, holds: its judge saw no more.
+
+        A command is run again: what it needs may lie outside the tree.
+        """
+        checks = self.checks_of(now.lane)
+        for name in [each for each in checks.stale if is_statement(each)]:
+            report = checks.last[name]
+            on = self.checkpoints.get(report.on)
+            since = (self.run.seq or 0) if self.run is not None else 0
+            same = on is not None and now.tree == on.tree != "" and (on.seq or 0) > since
+            if report.passed and same:
+                checks.stale.discard(name)
 
     def prompt_tokens(self, lane: str, *, exact: bool = False) -> int:
         """About how many tokens the lane's next request reads.

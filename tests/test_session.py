@@ -218,15 +218,30 @@ async def test_money_stops_before_it_is_spent() -> None:
     assert max(asked) < 5000, "the answer's limit is lowered to what the money can pay"
 
 
-async def test_the_deadline_stops_a_tool_in_the_middle_and_leaves_a_valid_history() -> None:
+async def test_the_deadline_stops_a_tool_in_the_middle_and_leaves_a_valid_history(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deadlines: list[anyio.CancelScope] = []
+    move_on_after = anyio.move_on_after
+
+    def seen(seconds: float | None, **more: Any) -> anyio.CancelScope:
+        scope = move_on_after(seconds, **more)
+        if seconds is not None and seconds > 3_000:
+            deadlines.append(scope)
+        return scope
+
+    monkeypatch.setattr(anyio, "move_on_after", seen)
+
     @tool
     async def hang() -> str:
-        """Hang."""
+        """Hang; the deadline comes just now."""
+        (deadline,) = deadlines
+        deadline.deadline = anyio.current_time()
         await anyio.sleep_forever()
         return ""
 
     with FakeDeepSeek([asks(Asks("hang", {})), says("ok")]) as server:
-        agent = make(server, hang, limits=Limits(deadline=0.3))
+        agent = make(server, hang, limits=Limits(deadline=3_600))
         result = await agent.run("Go.")
         assert (result.status, result.exit_code) == ("limit", 3)
         (finished,) = results(agent, result)

@@ -117,6 +117,10 @@ def _validate(settings: Settings) -> None:
         )
     if not 1 <= settings.attempts <= 16:
         raise UsageError(f"--attempts must be from 1 to 16, not {settings.attempts}")
+    if not settings.off_peak_wait >= 0:
+        raise UsageError(
+            f"--off-peak-wait must be 0 seconds or more, not {settings.off_peak_wait:g}"
+        )
     if any(not command.strip() for command in settings.check):
         raise UsageError("a --check is empty", hint="Give a command, or leave it out")
     if settings.image and settings.sandbox != "docker":

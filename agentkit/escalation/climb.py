@@ -1,4 +1,4 @@
-"""React to evidence: note, consult, retry, re-plan, hand off, move; then come back down.
+"""React to evidence: note, consult, retry, re-plan, hand off, move. ``descent`` is the way back.
 
 ``react`` is called after each turn. Without evidence it does nothing and asks nobody. The policy
 (``policy.decide``) chooses, with the numbers that ``situation`` gathers; this module carries the
@@ -13,22 +13,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from agentkit.checks import passes, required
-from agentkit.errors import AgentkitError, BalanceEmpty, LimitReached, TaskFailed
+from agentkit.errors import TaskFailed
 from agentkit.escalation import packets
 from agentkit.escalation.evidence import Finding
 from agentkit.escalation.home import back_to_best, mark
 from agentkit.escalation.lanes import enter, new_name, open_fresh, open_moved
 from agentkit.escalation.policy import WEIGHTS, Decision, Policy, Situation, Thresholds, decide
-from agentkit.escalation.policy import step_down as weigh_step_down
-from agentkit.escalation.situation import (
-    closed,
-    index_of,
-    lane_size,
-    policy_of,
-    situation,
-    targets,
-    work,
-)
+from agentkit.escalation.situation import closed, index_of, policy_of, situation
 from agentkit.events import Evidence, Form, RungChanged, RungSkipped
 
 if TYPE_CHECKING:
@@ -120,7 +111,8 @@ async def _carry_out(
             await replan(run, rung, findings)
         case "move":
             name = new_name(run, "move")
-            run.append(replace(change, to_lane=name))
+            start = await mark(run, "before move")
+            run.append(_to(change, name, start))
             open_moved(run, name, rung)
             enter(run, name)
             run.notes.append(packets.note(findings))
@@ -145,9 +137,14 @@ async def _take_over(
         return
     name = new_name(run, decision.action)
     start = await mark(run, f"before {decision.action}")
-    run.append(replace(change, to_lane=name, numbers={**change.numbers, "start": start}))
+    run.append(_to(change, name, start))
     open_fresh(run, name, rung, words, role="hand-off" if returns else "main")
     enter(run, name)
+
+
+def _to(change: RungChanged, lane: str, start: str) -> RungChanged:
+    """The reaction with the lane that it opens, and the checkpoint at which that begins."""
+    return replace(change, to_lane=lane, numbers={**change.numbers, "start": start})
 
 
 def change_of(
@@ -165,6 +162,7 @@ def change_of(
         "lane_tokens": seen.lane.tokens,
         "cached_tokens": seen.lane.cached,
         "expected_turns": seen.work.turns,
+        "checks": sorted({each.key for each in findings if each.kind in packets.OF_CHECKS}),
         "left_usd": None if seen.left_usd is None else round(seen.left_usd, 6),
         "peak": price is not None and price.peak,
     }
@@ -188,93 +186,3 @@ def _log_skipped(run: Run) -> None:
         if reason and rung.name not in run.state.course.skipped:
             served = run.state.served.get(rung.model, ("", ""))[0]
             run.append(RungSkipped(rung=rung.name, reason=reason, served_model=served))
-
-
-async def came_down(run: Run, words: str, achieved: bool) -> bool:
-    """Bring the end of a hand-off to the lane that it left; False on any other lane.
-
-    A strong model that gives up is an answer, too: where nothing above it is left to try, its
-    word ends the run.
-    """
-    if run.role != "hand-off" or run.lane_name in run.state.course.settled:
-        return False
-    if not achieved:
-        return await react(run, last_resort=True)
-    stays = _stays(run)
-    if stays:
-        run.append(_step_down(run, run.lane_name, stays, won=True))
-        run.note("[This step is done. Go on with the rest of the task here; end when it is done.]")
-        return True
-    await _go_back(run, words, "its step is done and its checks pass", won=True)
-    return True
-
-
-def _stays(run: Run) -> str:
-    """Why the rest of the task is cheaper on this lane than on the one it left; "" if it is not."""
-    parent = run.state.opened[run.lane_name].parent
-    below = index_of(run.ladder, run.state.lanes[parent].rung)
-    above = index_of(run.ladder, run.lane.rung)
-    cheap, strong = lane_size(run, parent), lane_size(run, run.lane_name)
-    places = targets(run, below, cheap)
-    weighed = weigh_step_down(
-        cheap,
-        places[below],
-        strong,
-        places[above],
-        work(run, parent, cheap),
-        policy_of(run).sizes,
-    )
-    if weighed.back:
-        return ""
-    return f"going back would cost ${weighed.back_usd:.4f}, staying ${weighed.stay_usd:.4f}"
-
-
-async def _go_back(run: Run, words: str, reason: str, *, won: bool) -> None:
-    """Append the report to the lane that the work came from, and go on there, warm."""
-    parent = run.state.opened[run.lane_name].parent
-    started = next(x for x in reversed(run.state.course.reactions) if x.form == "hand-off")
-    start = str(started.numbers.get("start", ""))
-    report = await packets.report(run, run.lane.rung.name, words or "(it says nothing)", start)
-    run.append(_step_down(run, parent, reason, won=won))
-    enter(run, parent)
-    run.note(report)
-
-
-def _step_down(run: Run, to_lane: str, reason: str, *, won: bool) -> RungChanged:
-    spent = run.state.course.accounts[run.lane_name].usd
-    return RungChanged(
-        from_rung=run.lane.rung.name,
-        to_rung=run.state.lanes[to_lane].rung.name,
-        form="step-down",
-        reason=reason,
-        to_lane=to_lane,
-        numbers={"turn": run.state.course.turn, "usd": round(spent, 6), "won": won},
-    )
-
-
-async def fell_back(run: Run, error: AgentkitError) -> bool:
-    """A rung above cannot be asked: go on below with what there is. False where none is below.
-
-    Money that runs out in mid hand-off may still pay for the cheap lane; a provider that refuses
-    the strong model at its first request must not end work that the cheap one can go on with.
-    """
-    opened = run.state.opened[run.lane_name]
-    money = isinstance(error, LimitReached) and error.limit == "money"
-    refused = not isinstance(error, LimitReached | BalanceEmpty)
-    first = run.state.course.accounts[run.lane_name].turns == 0
-    below = run.state.opened.get(opened.parent)
-    if run.depth or below is None or below.role not in ("main", "hand-off"):
-        return False
-    if opened.rung == below.rung or not (money or (refused and first)):
-        return False
-    if refused:
-        run.append(RungSkipped(rung=run.lane.rung.name, reason=str(error)))
-    if run.role == "hand-off":
-        words = packets.last_words(await run.log.events(), run.lane_name)
-        await _go_back(run, words, str(error), won=False)
-    elif first:
-        run.append(_step_down(run, opened.parent, str(error), won=False))
-        enter(run, opened.parent)
-    else:
-        return False
-    return True

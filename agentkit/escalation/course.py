@@ -53,8 +53,8 @@ class Course:
     """Rungs that are passed over, and why."""
     settled: set[str] = field(default_factory=set[str])
     """Lanes from which work does not go back any more."""
-    passes: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
-    """Per state of the workspace (its tree) on which checks ran: those that passed."""
+    outcomes: dict[str, dict[str, bool]] = field(default_factory=dict[str, dict[str, bool]])
+    """Per state of the workspace (its tree) on which checks ran, the newest last: which passed."""
     _trees: dict[str, str] = field(default_factory=dict[str, str])
     """Of each checkpoint."""
 
@@ -94,12 +94,43 @@ class Course:
 
     def best(self) -> tuple[str, int]:
         """The checkpoint on which most checks passed, the last of several, and how many."""
-        found, most = "", 0
-        for tree, passed in self.passes.items():
-            if passed and len(passed) >= most:
-                found, most = tree, len(passed)
+        tree, most = self._best()
         ids = {tree: name for name, tree in self._trees.items()}
-        return ids.get(found, ""), most
+        return ids.get(tree, ""), most
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether a check that passed on the best state failed since, and fewer pass now."""
+        last = next(reversed(self.outcomes), "")
+        return bool(last) and self._is_worse(last)
+
+    def should_go_home(self, checkpoint: str) -> bool:
+        """Whether the best state is better than that one, or that one was not looked at whole."""
+        best, _ = self._best()
+        tree = self._trees.get(checkpoint, "")
+        if not best or not tree or tree == best:
+            return False
+        known = self.outcomes.get(tree, {})
+        return self._is_worse(tree) or any(
+            passed and check not in known for check, passed in self.outcomes[best].items()
+        )
+
+    def _best(self) -> tuple[str, int]:
+        found, most = "", 0
+        for tree, outcomes in self.outcomes.items():
+            passed = sum(outcomes.values())
+            if passed and passed >= most:
+                found, most = tree, passed
+        return found, most
+
+    def _is_worse(self, tree: str) -> bool:
+        best, most = self._best()
+        known = self.outcomes.get(tree, {})
+        lost = any(
+            passed and known.get(check) is False
+            for check, passed in self.outcomes.get(best, {}).items()
+        )
+        return lost and sum(known.values()) < most
 
     def _open(self, event: LaneOpened) -> None:
         self.watches[event.lane] = Watch()
@@ -116,8 +147,8 @@ class Course:
         passed = isinstance(event, CheckPassed)
         tree = self._trees.get(event.on)
         if tree:
-            on = self.passes.pop(tree, set[str]())  # put last: it is the newest
-            self.passes[tree] = on | {event.command} if passed else on - {event.command}
+            known = self.outcomes.pop(tree, {})  # put last: it is the newest
+            self.outcomes[tree] = {**known, event.command: passed}
         if passed:  # whoever made it pass: it speaks against nobody any more
             for lane, watch in self.watches.items():
                 if lane != event.lane:
@@ -132,6 +163,6 @@ class Course:
     def _new_task(self) -> None:
         """A new message of the user: what went wrong with the last one is over."""
         self.reactions.clear()
-        self.passes.clear()
+        self.outcomes.clear()
         for watch in self.watches.values():
             watch.restart()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
+from agentkit.checks import required, run_checks
 from agentkit.errors import AgentkitError
 from agentkit.escalation import packets
-from agentkit.escalation.situation import is_worse
+from agentkit.events.work import is_statement
 
 if TYPE_CHECKING:
     from agentkit.run import Run
@@ -53,13 +55,21 @@ async def back_to_best(run: Run) -> Abandoned | None:
 
 
 async def bring_home(run: Run) -> str:
-    """At the end of a run that did not succeed: leave the workspace at its best state.
+    """At the end of a run that did not succeed: leave the workspace at its best verified state.
+
+    A last state on which the checks were not run is looked at first; past the deadline there is no
+    time for that, and a state that was verified is worth more than one that was not. What is put
+    aside is itself a checkpoint.
 
     Returns the checkpoint that it was put back to, "" where the last state is the best one.
     """
-    if not run.ground.exists or not is_worse(run):
+    course = run.state.course
+    best, _ = course.best()
+    if not best:
         return ""
-    best, _ = run.state.course.best()
+    now = await _looked_at(run)
+    if not course.should_go_home(now):
+        return ""
     with anyio.move_on_after(PATIENCE):
         try:
             await run.checkpoints.restore(best)
@@ -67,3 +77,16 @@ async def bring_home(run: Run) -> str:
             return ""
         return best
     return ""
+
+
+async def _looked_at(run: Run) -> str:
+    """The checkpoint of the last state, with the commands run on it if there is time for them."""
+    now = ""
+    with anyio.move_on_after(PATIENCE):
+        now = await mark(run, "at the end")
+        left = run.budget.seconds_left
+        if run.state.course.should_go_home(now) and (left is None or left > 0):
+            commands = [check for check in required(run) if not is_statement(check)]
+            with suppress(AgentkitError):
+                await run_checks(run, commands)
+    return now

@@ -39,7 +39,7 @@ def open_moved(run: Run, name: str, rung: Rung) -> None:
     here = run.state.opened[run.lane_name]
     upto = run.lane.size - run.lane.head_size
     moved = replace(here, seq=None, time="", rung=asdict(rung), parent=run.lane_name)
-    run.on(name).append(replace(moved, role="main", replays=run.lane_name, upto=upto))
+    run.on(name).append(replace(moved, replays=run.lane_name, upto=upto))
 
 
 def open_apart(

@@ -196,7 +196,7 @@ async def for_hand_off(
         returns: work goes back afterwards, so a report is wanted.
     """
     events = await run.log.events()
-    checks = ", ".join(dict.fromkeys(each.key for each in findings if each.kind in _OF_CHECKS))
+    checks = ", ".join(dict.fromkeys(each.key for each in findings if each.kind in OF_CHECKS))
     goal = f"It is done when {checks} passes." if checks else ""
     end = _ONE_THING if returns else _ALL_OF_IT
     parts = [
@@ -223,7 +223,7 @@ _ALL_OF_IT = "Take the whole task over from here and bring it to its end."
 _COMES_BACK = """\
 [Files that it changed are not as you last saw them. Go on with the task; where nothing is left to \
 do, finish.]"""
-_OF_CHECKS = ("check-failed", "check-failed-again", "check-cannot-run")
+OF_CHECKS = ("check-failed", "check-failed-again", "check-cannot-run")
 
 
 async def report(run: Run, rung: str, words: str, since: str) -> str:

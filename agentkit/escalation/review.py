@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from agentkit.errors import LimitReached, ModelError, UnusableAnswer
 from agentkit.escalation import packets
 from agentkit.events import LaneOpened, Message
+from agentkit.events.work import STATEMENT
 from agentkit.request import ask
 
 if TYPE_CHECKING:
     from agentkit.run import Run
 
-PREFIX = "review:"
 MAX_TOKENS = 16_384
 """Of a verdict, reasoning included."""
 
@@ -38,18 +38,13 @@ class Verdict:
     why: str
 
 
-def is_statement(check: str) -> bool:
-    """Whether a check is a statement for a reviewer, and no command."""
-    return check.lstrip().lower().startswith(PREFIX)
-
-
 async def review(run: Run, check: str) -> Verdict:
     """Ask a reviewer; a verdict that is neither YES nor NO is asked for once more.
 
     Raises:
         LimitReached: the money does not reach for it.
     """
-    statement = check.lstrip()[len(PREFIX) :].strip()
+    statement = check.lstrip()[len(STATEMENT) :].strip()
     lane = f"review-{sum(role == 'review' for role in run.state.course.roles.values()) + 1}"
     reviewer = run.on(lane, tools={}, fan=None, steering=[])
     rung = replace(run.lane.rung, max_tokens=min(run.lane.rung.max_tokens, MAX_TOKENS))

@@ -47,7 +47,7 @@ def situation(run: Run, findings: Sequence[Finding]) -> Situation:
         work=work(run, run.lane_name, size),
         left_usd=None if limits.cost_usd is None else limits.cost_usd - state.cost_usd,
         left_turns=None if limits.turns is None else limits.turns - state.turns,
-        worse=is_worse(run),
+        worse=course.is_worse,
     )
 
 
@@ -105,14 +105,6 @@ def served_as(run: Run, rung: Rung) -> str:
     """What the provider says it serves on a rung; before the first answer, the name asked for."""
     served = run.state.served.get(rung.model)
     return served[0] if served else run.catalogue.model(rung.model).name
-
-
-def is_worse(run: Run) -> bool:
-    """Whether fewer checks passed at last than at the best checkpoint."""
-    passes = run.state.course.passes
-    _, most = run.state.course.best()
-    last = next(reversed(passes.values()), set[str]())
-    return len(last) < most
 
 
 def _reactions(run: Run) -> list[Reaction]:

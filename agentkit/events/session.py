@@ -79,7 +79,7 @@ class Steered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitNear(Event):
-    """80% of a limit are used."""
+    """80% of a limit are used, or 95%."""
 
     type: ClassVar[str] = "limit.near"
     limit: str

@@ -48,6 +48,15 @@ class CheckFailed(Event):
     changed: tuple[str, ...] = ()
 
 
+STATEMENT = "review:"
+"""How a check begins that is a statement for a reviewer."""
+
+
+def is_statement(check: str) -> bool:
+    """Whether a check is a statement for a reviewer, and no command."""
+    return check.lstrip().lower().startswith(STATEMENT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport:
     """The last word on one required check."""

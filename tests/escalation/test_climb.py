@@ -148,7 +148,7 @@ async def test_money_that_runs_out_in_mid_hand_off_comes_back_down(tmp_path: Pat
         return bash("true", reasoning="x" * int(left / 3.96e-6 * 4 * _off_peak()))
 
     def cheap(request: dict[str, Any]) -> Reply:
-        back = "took over, and the work comes back" in texts(request)[-1]
+        back = "took over, and the work comes back" in "\n".join(texts(request)[-3:])
         return finish("No more money for help.", achieved=False) if back else weak(request)
 
     ladder = only("hand-off")

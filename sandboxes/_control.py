@@ -56,6 +56,11 @@ class Target:
         return f"{self.supervisor} {self.shell} {quote(self.cookie)} {int(age * 100) + 2}"
 
 
+def _only(cookie: str) -> str:
+    """Shell code that ends what carries this cookie, whoever's session it is in."""
+    return f"x=$_sids; _sids=' '; _reap {quote(cookie)}; _sids=$x"
+
+
 class Control:
     """One control shell, opened at first use and again when something in the sandbox killed it.
 
@@ -72,6 +77,7 @@ class Control:
         self._lock = anyio.Lock()
         self._sessions: set[int] = set()
         self._ooms = 0
+        self._owed: list[str] = []
 
     async def open(self) -> None:
         """Attach now, so that the first kill does not wait for a process to start."""
@@ -128,7 +134,12 @@ class Control:
 
     async def reap_only(self, cookie: str) -> None:
         """End what carries this cookie, and nothing else."""
-        await self.request(f"x=$_sids; _sids=' '; _reap {quote(cookie)}; _sids=$x")
+        await self.request(_only(cookie))
+
+    def owe(self, cookie: str) -> None:
+        """End what carries this cookie as soon as the sandbox can be reached again."""
+        if cookie not in self._owed:
+            self._owed.append(cookie)
 
     async def folder(self, sandbox_id: str) -> str:
         """A private folder inside for the runtime's own records; "" where nothing is writable."""
@@ -191,8 +202,10 @@ class Control:
         self._scanner = Scanner()
         sessions = "".join(f"{number} " for number in sorted(self._sessions))
         start = f'{CONTROL}\n_sids=" {sessions}"\n{self._greeting}\n'
+        start += "".join(f"{_only(cookie)}\n" for cookie in self._owed)
         self._channel = channel
         await channel.send(start.encode())
+        self._owed.clear()
         return channel
 
     async def _drop(self) -> None:

@@ -21,6 +21,8 @@ __all__ = ["Engine", "connect"]
 
 T = TypeVar("T")
 _TIMEOUT = 60
+_OLDEST = "1.30"
+"""The API in which mounts came to containers (June 2017)."""
 
 
 def _sockets() -> list[str]:
@@ -48,7 +50,8 @@ async def connect(host: str | None = None) -> Engine:
 
 def _connect(host: str | None) -> Engine:
     import docker
-    from docker.errors import DockerException
+    from docker.errors import DockerException, InvalidVersion
+    from docker.utils import version_lt
     from requests.exceptions import RequestException
 
     environment = dict(os.environ)
@@ -62,6 +65,15 @@ def _connect(host: str | None) -> Engine:
         client = docker.from_env(
             environment=environment, timeout=_TIMEOUT, use_ssh_client=tried.startswith("ssh:")
         )
+        if version_lt(client.api.api_version, _OLDEST):
+            client.close()
+            raise InvalidVersion(f"it speaks version {client.api.api_version} of the API")
+    except InvalidVersion as error:
+        raise EngineUnavailable(
+            f"the container engine is too old: {error}",
+            tried=tried,
+            hint=f"Docker 17.06 or newer is needed (version {_OLDEST} of its API)",
+        ) from error
     except (DockerException, RequestException, OSError, ValueError) as error:
         raise EngineUnavailable(
             f"no container engine answers: {_innermost(error)}",

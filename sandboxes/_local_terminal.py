@@ -17,6 +17,8 @@ from agentkit.sandboxes._pty import Terminal
 __all__ = ["open_terminal"]
 
 _CHUNK = 1 << 18
+_LOOK = 0.05
+"""Seconds after which a silent terminal is asked whether its program still runs."""
 # Opening a terminal makes it the controlling one of a process that leads a session without.
 _ENTER = 'exec 0<>"$0" 1>&0 2>&1; exec "$@"'
 
@@ -107,7 +109,11 @@ class _TerminalChannel:
 
 
 class _HeldTerminal(_TerminalChannel):
-    """Holds the program's end open until the program has: one that nobody holds has ended."""
+    """Holds the program's end open while the program runs: one that nobody holds has ended.
+
+    Not only until something is read: that may be the echo of what was typed before the program
+    had opened its end.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], ours: int, theirs: int) -> None:
         super().__init__(process, ours)
@@ -115,11 +121,10 @@ class _HeldTerminal(_TerminalChannel):
 
     async def receive(self) -> tuple[int, bytes]:
         while self._theirs >= 0:
-            with anyio.move_on_after(0.02):
-                piece = await super().receive()
-                self._let_go()
-                return piece
-            if not self.alive():
+            ended = not self.alive()
+            with anyio.move_on_after(0 if ended else _LOOK):
+                return await super().receive()
+            if ended:
                 self._let_go()
         return await super().receive()
 

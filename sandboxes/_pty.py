@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
+from anyio.lowlevel import checkpoint
 
-from agentkit.errors import SandboxError
+from agentkit.errors import EngineUnavailable, SandboxError
 from agentkit.sandbox import DEFAULT_KEEP
 from agentkit.sandboxes._channel import Channel, ChannelClosed
 from agentkit.sandboxes._control import Control
@@ -66,10 +67,20 @@ class PtySession:
                     _, self._rest = await self._terminal.channel.receive()
                 except ChannelClosed:
                     self._ended = True
-            if self._ended:
-                self._exit_code = await self._terminal.exit_code()
+        else:
+            await checkpoint()
+        if self._ended and self._exit_code is None and not self._closed:
+            await self._ask_code()
         data, self._rest = self._rest[:max_bytes], self._rest[max_bytes:]
         return data
+
+    async def _ask_code(self) -> None:
+        try:
+            self._exit_code = await self._terminal.exit_code()
+        except EngineUnavailable:
+            # Only the way to it may be gone: then the command is still running.
+            self._control.owe(self._cookie)
+            raise
 
     async def resize(self, rows: int, columns: int) -> None:
         check_size(rows, columns)
@@ -81,9 +92,14 @@ class PtySession:
             return
         self._closed = True
         with anyio.CancelScope(shield=True):
-            # Hanging up alone would leave what has left the terminal's session.
-            await self._control.reap_only(self._cookie)
-            await self.abandon()
+            try:
+                # Hanging up alone would leave what has left the terminal's session.
+                await self._control.reap_only(self._cookie)
+            except SandboxError:
+                self._control.owe(self._cookie)
+                raise
+            finally:
+                await self.abandon()
 
     async def abandon(self) -> None:
         """Close our end only; whoever owns the sandbox ends its processes."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import anyio
-from anyio.abc import TaskGroup
 
 from agentkit.errors import SandboxError, SandboxGone
 from agentkit.sandbox import DEFAULT_KEEP, FLOOD_LIMIT, Ended, ExecResult, OutputCallback
@@ -227,15 +226,19 @@ class PersistentShell:
             return await self._follow(call)
         # Large texts: the shell may print before it has read all, so send and read at once.
         ended: Ended | None = None
+        broken: ChannelClosed | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(self._feed, call, text, stdin, group)
-            ended = await self._follow(call)
+            group.start_soon(self._feed, call, text, stdin)
+            try:
+                ended = await self._follow(call)
+            except ChannelClosed as error:
+                broken = error
             group.cancel_scope.cancel()
-        if self._channel is None:
-            raise ChannelClosed("the stream broke while it was written to")
+        if broken is not None:
+            raise broken
         return ended
 
-    async def _feed(self, call: _Call, text: bytes, stdin: bytes, group: TaskGroup) -> None:
+    async def _feed(self, call: _Call, text: bytes, stdin: bytes) -> None:
         try:
             await self._send(text)
             if stdin:
@@ -356,7 +359,8 @@ class PersistentShell:
         try:
             await self._stop(call)
         except Exception:
-            await self._discard()
+            self._control.owe(call.cookie)
+            await self._discard(close_only=True)
             return
         if call.finished(self._key):
             await self._start_quietly()
@@ -374,7 +378,12 @@ class PersistentShell:
         revived = False
         with anyio.CancelScope(shield=True):
             await self._discard(close_only=True)
-            revived = await self._host.revive()
+            try:
+                revived = await self._host.revive()
+            except SandboxError:
+                # Only the way to it may be gone: then the command is still running.
+                self._control.owe(call.cookie)
+                raise
             if not revived:
                 await self._control.end(
                     Target(self._supervisor, self._pid, call.cookie), call.age, _nothing, 0.0

@@ -30,6 +30,7 @@ class Container:
         workdir: where commands start; its image's working directory if not given.
         user: who commands run as; its image's user if not given.
         shell: ``auto`` is bash where the image has it.
+        lease: seconds after which jobs and servers end when this process is gone.
         host: the engine's address, in place of DOCKER_HOST.
     """
 
@@ -37,6 +38,7 @@ class Container:
     workdir: str | None = None
     user: str = ""
     shell: ShellKind = "auto"
+    lease: float = 300.0
     host: str | None = None
 
     @property
@@ -44,37 +46,44 @@ class Container:
         return None
 
     async def open(self, session_id: str, *, progress: Progress | None = None) -> ContainerSandbox:
+        return await self._attach(self.name, "")
+
+    async def _attach(self, name: str, earlier: str) -> ContainerSandbox:
+        """Enter the container; ``earlier`` is the id of the sandbox that an earlier process had."""
         engine = await connect(self.host)
         try:
-            return await self._attach(engine)
+            facts = await self._inspect(engine, name)
+            workdir = self.workdir or facts["Config"]["WorkingDir"] or "/"
+            sandbox = ContainerSandbox(engine, facts, workdir, self, earlier)
+            # Fails here, with clear words, where there is no /bin/sh.
+            await (sandbox.take_over() if earlier else sandbox.control_open())
+            return sandbox
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await engine.close()
             raise
 
-    async def _attach(self, engine: Engine) -> ContainerSandbox:
+    async def _inspect(self, engine: Engine, name: str) -> dict[str, Any]:
         try:
-            facts = await engine.call(lambda: engine.api.inspect_container(self.name))
+            facts = await engine.call(lambda: engine.api.inspect_container(name))
         except SandboxGone as error:
             raise SandboxGone(
-                f"there is no container named {self.name}", hint="See docker ps for those that run"
+                f"there is no container named {name}", hint="See docker ps for those that run"
             ) from error
         if not facts["State"]["Running"]:
             raise SandboxGone(
-                f"the container {self.name} is not running",
+                f"the container {name} is not running",
                 tried=f"its state is {facts['State']['Status']}",
-                hint=f"Start it (docker start {self.name})",
+                hint=f"Start it (docker start {name})",
             )
-        workdir = self.workdir or facts["Config"]["WorkingDir"] or "/"
-        sandbox = ContainerSandbox(engine, facts, workdir, self)
-        # Fails here, with clear words, where there is no /bin/sh.
-        await sandbox.control_open()
-        return sandbox
+        return facts
 
     async def reopen(
         self, ref: Mapping[str, str], *, progress: Progress | None = None
     ) -> ContainerSandbox:
-        return await self.open("", progress=progress)
+        if not ref.get("container") or not ref.get("id"):
+            raise SandboxGone("the reference names no container", tried=str(dict(ref)))
+        return await self._attach(ref["container"], ref["id"])
 
     async def restore(
         self, snapshot: Mapping[str, str], session_id: str, *, progress: Progress | None = None
@@ -148,13 +157,33 @@ class EngineSandbox(RuntimeSandbox):
         return Terminal(channel, resize, exit_code)
 
 
+# When the connection ends, what runs may go on for the lease: another process may take it over,
+# which ends the shell that waits here (a control shell has neither of the other two marks).
+_GREETING = r"""
+for d in /proc/[0-9]*; do
+    p=${{d#/proc/}} m=
+    [ "$p" != $$ ] || continue
+    while IFS= read -r e || [ -n "$e" ]; do
+        case $e in *AK_SHELL=*|*AK_CMD=*) m=; break ;; *AK_SANDBOX={id}*) m=1 ;; esac
+    done 2>/dev/null <"$d/environ"
+    [ -z "$m" ] || kill -KILL "$p"
+done 2>/dev/null
+trap 'sleep {lease}; _reap {id}.; rm -rf "$_d"' EXIT
+"""
+
+
 class ContainerSandbox(EngineSandbox):
     """Shells in somebody else's container; closing ends them and leaves the container alone."""
 
     def __init__(
-        self, engine: Engine, facts: dict[str, Any], workdir: str, provider: Container
+        self,
+        engine: Engine,
+        facts: dict[str, Any],
+        workdir: str,
+        provider: Container,
+        earlier: str = "",
     ) -> None:
-        sandbox_id = new_sandbox_id()
+        sandbox_id = earlier or new_sandbox_id()
         # What the container sets itself stays as it is.
         items: list[str] = facts["Config"]["Env"] or []
         own = {item.partition("=")[0] for item in items}
@@ -165,8 +194,10 @@ class ContainerSandbox(EngineSandbox):
             workdir,
             user=provider.user,
             kind=provider.shell,
-            greeting=f"trap '_reap {sandbox_id}.' EXIT",
-            env={name: value for name, value in QUIET.items() if name not in own},
+            greeting=_GREETING.format(id=sandbox_id, lease=f"{provider.lease:g}"),
+            env={name: value for name, value in QUIET.items() if name not in own}
+            | {"AK_SANDBOX": sandbox_id},
+            reopened=bool(earlier),
         )
         self._name = provider.name
         self._image = str(facts["Config"]["Image"])
@@ -196,6 +227,6 @@ class ContainerSandbox(EngineSandbox):
     async def _dispose(self) -> None:
         # If it was stopped or removed, nothing of ours can be left in it.
         with suppress(SandboxError):
-            await self._control.request(f"_reap {self._id}.", limit=5)
+            await self._control.request(f'trap - EXIT; _reap {self._id}.; rm -rf "$_d"', limit=5)
         await self._drop_streams()
         await self._engine.close()

@@ -139,7 +139,7 @@ class LocalSandbox(RuntimeSandbox):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(isolated=False, pty=self._namespace is None, jobs=True, fork=True)
+        return Capabilities(isolated=False, pty=True, jobs=True, fork=True)
 
     @property
     def host_workspace(self) -> Path:
@@ -162,13 +162,6 @@ class LocalSandbox(RuntimeSandbox):
     async def spawn_terminal(
         self, argv: list[str], env: Mapping[str, str], rows: int, columns: int
     ) -> Terminal:
-        if self._namespace is not None:
-            raise SandboxError(
-                "there are no terminals inside namespaces yet",
-                tried="open_pty with bubblewrap",
-                hint="Use namespaces='off', or the docker sandbox",
-            )
-
         async def start(argv: list[str]) -> subprocess.Popen[bytes]:
             return await self._start(argv, env, subprocess.DEVNULL)
 

@@ -1,6 +1,6 @@
 # The two commands to know: make demo, make test. Each does all its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup docker image unit local-llm lint format types matrix bench-startup bench-history bench-fork bench-scale bench-sandbox clean
+.PHONY: help demo test setup docker image unit local-llm lint format types matrix bench-startup bench-history bench-fork bench-scale bench-sandbox clean bench-peers
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,10 @@ bench-history: setup ## what a turn costs as the history grows, beside others
 
 bench-fork: setup ## what the first request of each kind of fork reads from the cache
 	@.venv/bin/python -m benchmarks.fork
+
+bench-peers: setup ## agentkit beside other frameworks
+	@scripts/ensure-peers
+	@.venv/bin/python -m benchmarks.peers --write
 
 bench-scale: setup ## what a cluster for evaluations needs
 	@.venv/bin/python -m benchmarks.scale

@@ -86,6 +86,52 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_planner_and_attempts_from_the_command_line(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
+    """``--planner 2 --attempts 2``; what happens is shown while it happens."""
+    ladder = tmp_path / "ladder.toml"
+    both = 'forms = ["consult", "hand-off"]'
+    ladder.write_text(LADDER.replace(both, 'forms = ["hand-off"]'))
+    task = "Write the answer.\n\n- into answer.txt\n- and nothing else"
+    check = "grep -qx 42 answer.txt"
+
+    written = iter((7, 42))
+
+    def script(request: dict[str, Any]) -> Reply:
+        words = "\n".join(str(each.get("content")) for each in request["messages"])
+        number = sum(each["role"] == "assistant" for each in request["messages"])
+        if request["messages"][0]["content"].startswith("You plan work"):
+            plan = {"steps": [{"step": "The answer is there"}], "facts": [], "candidates": []}
+            return Reply(reasoning="so", calls=[Call("submit_plan", plan)])
+        if "attempts were made" in words:
+            return finish("It was 42.")
+        first = "one of 2 attempts" in words and not number
+        value = next(written) if first else number
+        write = Call("bash", {"command": f"echo {value} > answer.txt"})
+        return finish("Done.") if number % 2 else Reply(reasoning="so", calls=[write])
+
+    with FakeDeepSeek(script) as server:
+        ran = cli(
+            "run", task, "--workspace", str(project), "--ladder", str(ladder), "--check", check,
+            "--base-url", server.base_url, "--sandbox", "local", "--approve", "auto",
+            "--planner", "2", "--attempts", "2", "--off-peak-wait", "0",
+        )  # fmt: skip
+        assert server.requests[0].body["model"] == "deepseek-v4-pro"
+    assert ran.code == 0, ran.out[-2000:] + ran.err
+    assert (project / "answer.txt").read_text() == "42\n"
+    shown = ran.out + ran.err
+    for words in (
+        "The answer is there",
+        "✗ check failed",
+        "evidence: check failed",
+        "↑ hand-off deepseek-v4-pro·high, about $",
+        "↓ back on deepseek-flash·high: attempt-2 passes every check",
+        "✓ check passed",
+    ):
+        assert words in shown, shown
+
+
 @pytest.mark.docker
 def test_a_weak_model_consults_hands_off_and_steps_down(
     cli: Cli, project: Path, tmp_path: Path

@@ -144,6 +144,33 @@ async def test_a_statement_is_judged_by_a_request_of_its_own(tmp_path: Path) -> 
     assert_prefix_stable(told.server)
 
 
+@pytest.mark.parametrize(("between", "judged"), [("true", 1), ("echo 43 > other.txt", 2)])
+async def test_a_confirmed_statement_is_judged_again_only_on_another_tree(
+    tmp_path: Path, between: str, judged: int
+) -> None:
+    """A command that the model runs after it makes it stale; on the same tree its yes holds."""
+    statement = "review: the answer is a number"
+    step = {"step": "write", "check": statement}
+
+    def script(request: dict[str, Any]) -> Reply:
+        if is_reviewer(request):
+            return Reply("YES. It is.")
+        steps = [
+            write(42),
+            call("plan", steps=[{**step, "status": "done"}]),
+            bash(between),
+            finish(),
+        ]
+        return steps[answers(request)]
+
+    told = await play(tmp_path, script, ONE, checks=["test -e answer.txt"])
+    assert told.result.ok
+    assert sum(is_reviewer(x.body) for x in told.server.requests) == judged
+    assert [each.passed for each in told.result.checks] == [True, True]
+    commands = [x for x in told.of(e.CheckPassed) if x.command == "test -e answer.txt"]
+    assert len(commands) == 1
+
+
 async def test_a_reviewer_without_a_verdict_is_not_a_yes(tmp_path: Path) -> None:
     def script(request: dict[str, Any]) -> Reply:
         return Reply("Hard to say.") if is_reviewer(request) else finish()

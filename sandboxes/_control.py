@@ -18,6 +18,8 @@ from agentkit.sandboxes._shield import shielded
 __all__ = ["Control", "Host", "Target"]
 
 _REPLY_LIMIT = 30.0
+_CROWD = 20
+_WATCH = 0.1
 
 
 class Host(Protocol):
@@ -51,9 +53,13 @@ class Target:
     supervisor: int
     shell: int
     cookie: str
+    job: int = 0
+    """What the shell had last put into the background before the command."""
 
-    def arguments(self, age: float) -> str:
-        return f"{self.supervisor} {self.shell} {quote(self.cookie)} {int(age * 100) + 2}"
+    def arguments(self, earliest: int, latest: int) -> str:
+        """Both: when the command began, in 1/100 s of the sandbox's clock."""
+        words = f"{self.supervisor} {self.shell} {quote(self.cookie)}"
+        return f"{words} {earliest} {latest} {self.job}"
 
 
 def _only(cookie: str) -> str:
@@ -125,8 +131,19 @@ class Control:
         await self.request(f'_sids="$_sids{supervisor} "')
 
     async def full(self) -> bool:
-        """Whether hardly another process can be started in the sandbox."""
+        """Whether hardly another process can be started, or one could not lately."""
         return bool(await self.count("_full"))
+
+    async def crowded(self, supervisor: int, prefix: str) -> bool:
+        """Whether that is so because of what one shell has started, and goes on being so."""
+        if not await self.full():
+            return False
+        most = f"_most {supervisor} {prefix}"
+        if await self.count(most) > _CROWD:
+            return True
+        # Processes that live for a moment are few at any moment, but the refusals go on.
+        await anyio.sleep(_WATCH)
+        return await self.full() and await self.count(most) > 0
 
     async def reap(self, sandbox_id: str) -> None:
         """End everything that commands of this sandbox have started."""
@@ -165,12 +182,17 @@ class Control:
             drain: reads the command's output for that many seconds (a process that is blocked in
                 a write cannot end); True when the stream has nothing more to say.
         """
-        left = await self.count(f"_stop TERM {target.arguments(age())}")
+        # The clock was read at some moment between the two ages: on a busy machine, long after
+        # it was asked for. Each bound has a tick more, as both clocks are cut to whole ones.
+        asked = age()
+        now = await self.count(f"_freeze {target.shell}")
+        command = target.arguments(now - int(age() * 100) - 2, now - int(asked * 100) + 2)
+        left = await self.count(f"_stop TERM {command}") if grace else 0
         with anyio.move_on_after(grace):
             while left and not await drain(0.02):
-                left = await self.count(f"_left {target.arguments(age())}")
+                left = await self.count(f"_left {command}")
         for _ in range(5):
-            if not await self.count(f"_kill {target.arguments(age())}"):
+            if not await self.count(f"_kill {command}"):
                 return
 
     async def aclose(self) -> None:

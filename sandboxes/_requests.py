@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from agentkit.sandboxes._scripts import quote
 
-__all__ = ["DIALECTS", "Dialect", "State", "apart_body", "parse_state", "shell_body", "with_input"]
+__all__ = ["DIALECTS", "Dialect", "State", "apart_body", "parse_report", "shell_body", "with_input"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +68,41 @@ class State:
         return kept if attempt == 1 else State(cwd=self.cwd)
 
 
-def parse_state(payload: bytes) -> tuple[int, int, State]:
-    """Return a record's exit status, the shell's process number, and its state."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What C says at a command's end."""
+
+    code: int
+    pid: int
+    job: int
+    """The process that C put into the background last; 0 if none."""
+    state: State
+
+
+def parse_report(payload: bytes) -> Report:
     head, cwd, exports, functions, aliases, *_ = payload.split(b"\0")
-    code, pid = head.split()
-    return int(code), int(pid), State(cwd.removesuffix(b"\n"), exports, functions, aliases)
+    code, pid, *job = head.split()
+    state = State(cwd.removesuffix(b"\n"), exports, functions, aliases)
+    return Report(int(code), int(pid), int(job[0]) if job else 0, state)
 
 
 def epilogue(dialect: Dialect, nonce: str, *, stateful: bool) -> str:
     """Report the end on both streams. Inline: a function could be unset by the user.
 
     Status, directory and state go to C's own error stream, which no command holds, so that a
-    background job's output cannot run into them; output gets one record, in one write.
+    background job's output cannot run into them; output gets one record, in one write. A function
+    named `command` would be in the way of all that: it does not outlive the command that makes it.
     """
     plain = f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce} >&{dialect.out}"
     if not stateful:
         facts = "\\command printf '\\036%s:%s %s\\0\\0\\0\\0\\0:%s\\036\\n'"
-        return f'{{ {facts} {nonce} "$?" "$$" {nonce} >&{dialect.err}; {plain}; }} 2>/dev/null\n'
+        return (
+            f'{{ {facts} {nonce} "$?" "$$ ${{!-}}" {nonce} >&{dialect.err}; {plain}; }}'
+            " 2>/dev/null\n"
+        )
     return (
-        f'{{ \\command printf \'\\036%s:%s %s\\0\' {nonce} "$?" "$$"; \\command pwd;'
+        f'{{ \\set -- "$?" "$@"; \\unset -f command; \\command printf \'\\036%s:%s %s\\0\' {nonce}'
+        ' "$1" "$$ ${!-}"; \\shift; \\command pwd;'
         f" \\command printf '\\0'; {dialect.dump}; \\command printf ':%s\\036\\n' {nonce};"
         f" {plain}; }} >&{dialect.err} 2>/dev/null\n"
     )

@@ -65,13 +65,17 @@ while :; do
 done
 """
 
-# _scan SID C COOKIE AGE: find the processes of one command and put them into $T (all) and $N
-# (those not stopped yet). They are: whatever was started in C's kernel session or below C since
-# the command began (AGE, 1/100 s ago), and whatever carries its COOKIE in the environment, which
-# follows setsid and double forks. Jobs of earlier commands, and their children, are spared.
-# An environment is read only where parentage does not decide, as dash reads byte by byte.
+# _freeze C: stop C, so that it goes on to nothing else, and print the sandbox's clock (1/100 s).
+# _scan SID C COOKIE FROM SURE JOB: find the processes of one command and put them into $T (all)
+# and $N (those not stopped yet). They are: whatever was started in C's kernel session or below C
+# since the command began, and whatever carries its COOKIE in the environment, which follows
+# setsid and double forks. Jobs of earlier commands, and their children, are spared.
+# The command began no earlier than FROM and no later than SURE, on that clock. For what was
+# started in between, age does not tell: spared is JOB, the last that C had put into the
+# background by then, and what carries another command's cookie.
+# Else an environment is read only where parentage does not decide: dash reads byte by byte.
 #
-# _stop SIG ...: freeze C, signal the others, print how many there are.
+# _stop SIG ...: signal all but C, print how many there are.
 # _kill ...: freeze until nobody new appears, then kill all and C; print how many there were.
 # _reap PREFIX: end everything that carries a cookie of this sandbox or lives in its sessions.
 CONTROL = r"""
@@ -79,6 +83,7 @@ LC_ALL=C
 _plain=$(printf %o $((0666 & ~$(umask))))
 _sids=' '
 _own=
+_refused=0
 _d=
 _dir() {
     for _d in /dev/shm /tmp /var/tmp "$HOME"; do
@@ -101,13 +106,20 @@ _stat() {
     l=${l##*) }
     [ -n "$l" ]
 }
-_since() {
-    # Once for all scans of a request: a scan of a busy machine takes a while.
+_freeze() {
+    kill -STOP "$1" 2>/dev/null
     read -r u e </proc/uptime
-    B=$(( ${u%.*} * 100 + 1${u#*.} - 100 - $4 ))
+    echo "${u%.*}${u#*.}"
+}
+_earlier() {
+    [ "$1" != "$J" ] || return 0
+    n=$((n + 1))
+    [ $n -le 40 ] || return 1
+    _mark "$1" "$M"
+    [ "$m" = other ]
 }
 _scan() {
-    K=$1 C=$2 M=$3 T=' ' N= S=' ' n=0
+    K=$1 C=$2 M=$3 B=$4 A=$5 J=$6 T=' ' N= S=' ' n=0
     for d in /proc/[0-9]*; do
         p=${d#/proc/}
         case $p in "$K"|"$C"|$$) continue ;; esac
@@ -119,16 +131,10 @@ _scan() {
             continue
         fi
         case $T$C' ' in
-        *" $2 "*)
-            # A child of C itself may be an earlier command's: the clock counts hundredths.
-            if [ "$2" = "$C" ]; then
-                n=$((n + 1))
-                [ $n -gt 40 ] || { _mark "$p" "$M"; [ "$m" != other ] || { S="$S$p "; continue; }; }
-            fi ;;
+        *" $2 "*) [ "${20}" -ge "$A" ] || ! _earlier "$p" || { S="$S$p "; continue; } ;;
         *)  if [ "$4" = "$K" ]; then
                 case $S in *" $2 "*) S="$S$p "; continue ;; esac
-                n=$((n + 1))
-                [ $n -gt 40 ] || { _mark "$p" "$M"; [ "$m" != other ] || { S="$S$p "; continue; }; }
+                ! _earlier "$p" || { S="$S$p "; continue; }
             else
                 _mark "$p" "$M"
                 # In a container of our own, an orphan without any cookie is this command's, too
@@ -144,24 +150,25 @@ _scan() {
 _count() { set -- $T; echo $#; }
 _stop() {
     g=$1; shift
-    _since "$@"
-    kill -STOP "$2" 2>/dev/null
     _scan "$@"
     for p in $T; do kill -$g $p; kill -CONT $p; done 2>/dev/null
     _count
 }
-_left() { _since "$@"; _scan "$@"; _count; }
+_left() { _scan "$@"; _count; }
 _kill() {
-    i=0
-    _since "$@"
+    i=0 w=
     while [ $i -lt 20 ]; do
         i=$((i + 1))
+        # A bomb's processes may live shorter than a scan takes: in a container of our own, the
+        # kernel holds all of it still at once.
+        [ "$i$_own" != 3own ] || { w=1; kill -STOP -1; }
         _scan "$@"
         for p in $N; do kill -STOP $p; done 2>/dev/null
         [ -n "$N" ] || break
     done
     for p in $T; do kill -KILL $p; done 2>/dev/null
     kill -KILL "$2" 2>/dev/null
+    [ -z "$w" ] || kill -CONT -1
     _count
 }
 _ours() {
@@ -191,11 +198,34 @@ _reap() {
     done
 }
 _full() {
+    # Whether the limit on processes is nearly reached, or refused one since this was last asked.
     for f in /sys/fs/cgroup/pids /sys/fs/cgroup; do
+        while read -r a b; do
+            [ "$a" = max ] && [ "$b" -gt "$_refused" ] && _refused=$b && echo 1 && return
+        done 2>/dev/null <$f/pids.events
         { read -r a <$f/pids.current && read -r b <$f/pids.max; } 2>/dev/null || continue
         case $b in max) ;; *) [ $((a * 10)) -lt $((b * 9)) ] || { echo 1; return; } ;; esac
     done
     echo 0
+}
+_most() {
+    # How many processes are of the kernel session $1 or carry a cookie that begins with $2; 0 if
+    # that is not the most of all.
+    a=0 b=0
+    for d in /proc/[0-9]*; do
+        p=${d#/proc/}
+        _stat "$p" || continue
+        set -- "$1" "$2" $l
+        case $3 in Z|X) continue ;; esac
+        b=$((b + 1))
+        if [ "$6" != "$1" ]; then
+            _mark "$p" "$2"
+            [ "$m" = mine ] || continue
+        fi
+        a=$((a + 1))
+    done
+    [ $((a * 2)) -gt $b ] || a=0
+    echo $a
 }
 _ooms() {
     for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import anyio
@@ -48,6 +48,11 @@ class Limits:
                 raise ValueError(f"{name} must be 0 or more seconds, or None; got {value}")
 
 
+def _clock() -> float:
+    """Seconds that go on while this machine is suspended, as process start times do."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 @dataclass(slots=True)
 class _Call:
     """One command under way."""
@@ -58,6 +63,8 @@ class _Call:
     split: bool = False
     out: Keeper = field(init=False)
     err: Keeper = field(init=False)
+    began: float = field(default_factory=_clock)
+    """When the sandbox may have begun with it: before it was sent."""
     started: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
     records: dict[tuple[int, str], bytes] = field(default_factory=dict[tuple[int, str], bytes])
@@ -69,7 +76,7 @@ class _Call:
         self.out, self.err = Keeper(self.limits.keep), Keeper(self.limits.keep)
 
     def age(self) -> float:
-        return time.monotonic() - self.started
+        return _clock() - self.began
 
     def take(self, stream: int, data: bytes) -> None:
         (self.err if stream == STDERR and self.split else self.out).add(data)
@@ -125,9 +132,9 @@ class PersistentShell:
         self._dialect = requests.DIALECTS["sh"]
         self._key = ""
         self._old_keys: tuple[str, ...] = ()
-        self._supervisor = self._pid = self._count = self._status = 0
+        self._supervisor = self._pid = self._job = self._count = self._status = 0
         self._busy: _Call | None = None
-        self._opened = 0.0
+        self._opened = self._look = 0.0
         self._closed = False
 
     @property
@@ -287,9 +294,9 @@ class PersistentShell:
             restarted = True
             await self._start_shell()
         elif (own := call.records.get((STDERR, call.nonce))) is not None:
-            code, self._pid, state = requests.parse_state(own)
-            if state.cwd:
-                await self._remember(state)
+            code = self._note(report := requests.parse_report(own))
+            if report.state.cwd:
+                await self._remember(report.state)
             restarted = await self._defuse(call) or restarted
         else:
             code, restarted = 137, True
@@ -309,7 +316,7 @@ class PersistentShell:
             ended=ended,
             cwd=self.cwd,
             shell_restarted=restarted,
-            duration=call.age(),
+            duration=time.monotonic() - call.started,
         )
 
     async def _remember(self, state: requests.State) -> None:
@@ -319,31 +326,55 @@ class PersistentShell:
         if changed and self._keeper is not None:
             await self._keeper.save(self.name, state)
 
-    async def _defuse(self, call: _Call) -> bool:
-        """End a command that went on to fill the process table after it had returned.
+    def _note(self, report: requests.Report) -> int:
+        """Keep what the next command's end will need; the exit status."""
+        if report.job != self._job:
+            # It left something in the background: see before the next command what it became.
+            self._look = 0.0
+        self._pid, self._job = report.pid, report.job
+        return report.code
 
-        A fork bomb in the background would leave no room for any further command.
-        """
-        if b"fork" not in call.out.last() + call.err.last() or not await self._control.full():
+    async def _defuse(self, call: _Call) -> bool:
+        """End a fork bomb that has just kept this command from starting a process."""
+        if b"fork" not in call.out.last() + call.err.last() or not await self._crowded():
             return False
-        # The bomb may be an earlier command's: everything that this shell has started goes.
-        age = time.monotonic() - self._opened
-        await self._stop(replace(call, cookie=self._prefix, started=call.started - age))
+        await self._start_over()
+        return True
+
+    async def _make_way(self) -> bool:
+        """End a fork bomb in the background before it spoils a command; looks once a second."""
+        if (now := time.monotonic()) < self._look:
+            return False
+        self._look = now + _EXAMINE
+        if not await self._crowded():
+            return False
+        await self._start_over()
+        return True
+
+    async def _crowded(self) -> bool:
+        return await self._control.crowded(self._supervisor, self._prefix)
+
+    async def _start_over(self) -> None:
+        """End all that this shell has started: which command's the bomb is cannot be known."""
+        self._job = 0
+        everything = _Call(Limits(keep=0), new_nonce(), self._prefix, began=self._opened)
+        await self._stop(everything, grace=0)
         if self._channel is not None:
             await self._start_shell()
-        return True
+        # What was refused until now says nothing about the next command.
+        await self._control.full()
 
     # What goes wrong.
 
-    async def _stop(self, call: _Call) -> None:
+    async def _stop(self, call: _Call, grace: float = GRACE) -> None:
         """Kill the command and C, and wait for the supervisor to report it."""
         with anyio.CancelScope(shield=True):
-            target = Target(self._supervisor, self._pid, call.cookie)
+            target = Target(self._supervisor, self._pid, call.cookie, self._job)
 
             async def drain(seconds: float) -> bool:
                 return await self._drain(call, seconds)
 
-            await self._control.end(target, call.age, drain, GRACE)
+            await self._control.end(target, call.age, drain, grace)
             if not await self._drain(call, _SETTLE_LIMIT):
                 await self._discard()
 
@@ -386,7 +417,10 @@ class PersistentShell:
                 raise
             if not revived:
                 await self._control.end(
-                    Target(self._supervisor, self._pid, call.cookie), call.age, _nothing, 0.0
+                    Target(self._supervisor, self._pid, call.cookie, self._job),
+                    call.age,
+                    _nothing,
+                    0.0,
                 )
             await self._ready()
         self._status = 137
@@ -407,8 +441,14 @@ class PersistentShell:
         # A stream that has ended is noticed before anything is sent: no command is half run.
         if self._busy is not None or (self._channel is not None and not self._channel.alive()):
             await self._discard()
+        bomb = False
         if self._channel is not None:
-            return False
+            try:
+                bomb = await self._make_way()
+            except ChannelClosed:
+                await self._discard()
+        if self._channel is not None:
+            return bomb
         for attempt in range(3):
             try:
                 await self._open()
@@ -445,7 +485,7 @@ class PersistentShell:
         await self._control.open()
         arguments = ["/bin/sh", "-c", SUPERVISOR, "agentkit", self._kind]
         self._channel = await self._host.spawn(arguments, {"AK_SHELL": self._prefix})
-        self._opened = time.monotonic()
+        self._opened = _clock()
         self._scanners = {STDOUT: Scanner(), STDERR: Scanner()}
         self._key = new_nonce()
         self._expect(self._key)
@@ -479,7 +519,8 @@ class PersistentShell:
         removed = self._initial - state.names() if state.exports else frozenset[bytes]()
         await self._send(requests.start_text(self._dialect, state, removed, nonce))
         payload = await self._await_record(nonce)
-        _, self._pid, self._state = requests.parse_state(payload)
+        report = requests.parse_report(payload)
+        self._pid, self._job, self._state = report.pid, report.job, report.state
         self._initial = self._initial or self._state.names()
         self._busy = None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,35 +15,12 @@ import anyio
 import docker
 import pytest
 
-from agentkit.sandbox import Ended, ExecResult
+from agentkit.sandbox import ExecResult
 from agentkit.sandboxes import Docker
 from agentkit.sandboxes.docker import DockerSandbox
+from tests.sandboxes.hostile_cases import INVENTED, Case
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(60)]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command and what must come of it."""
-
-    name: str
-    command: str
-    code: int | tuple[int, ...] = 0
-    out: bytes | None = None
-    """The exact output; None where it depends on the shell."""
-    has: bytes = b""
-    timeout: float = 5.0
-    ended: Ended = "exit"
-    restarted: bool | None = None
-    jobs: int = 0
-    """Processes that may live on: background jobs of a command that ended by itself."""
-    keep: int = 1 << 20
-    over: float = 1.5
-    """Seconds that the end may come after the limit."""
-    needs: str = ""
-    """A program that the image must have."""
-    kills_state: bool = False
-    """The command changes directory or exports itself."""
 
 
 E = chr(0x1E)
@@ -132,8 +108,8 @@ CASES = [
     ),
     Case(
         "37 20,000 files",
-        "mkdir /tmp/m; cd /tmp/m && seq 20000 | xargs touch; ls | wc -l; cd - >/dev/null;"
-        " rm -rf /tmp/m",
+        "mkdir /small/m; cd /small/m && seq 20000 | xargs touch; ls | wc -l; cd - >/dev/null;"
+        " rm -rf /small/m",
         has=b"20000",
         timeout=30,
     ),
@@ -322,7 +298,7 @@ def check(case: Case, result: ExecResult) -> None:
         assert result.shell_restarted == case.restarted
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
+@pytest.mark.parametrize("case", CASES + INVENTED, ids=lambda case: case.name.replace(" ", "-"))
 async def test_hostile(
     case: Case,
     sandbox: DockerSandbox,
@@ -334,7 +310,7 @@ async def test_hostile(
     if case.needs and not (await sandbox.exec(f"command -v {case.needs}")).ok:
         results[case.name, kind] = "not in the image"
         return
-    name = "c" + case.name.partition(" ")[0]
+    name = "c" + case.name.partition(" ")[0].replace("+", "x")
     shell = await sandbox.shell(name)
     await shell.run("cd /tmp; export KEEP='k e'")
     before = await processes(sandbox)

@@ -46,6 +46,7 @@ class _Planned:
     arguments: dict[str, Any] | None = None
     repairs: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+    begun: bool = False
     finished: ToolFinished | None = None
 
     @property
@@ -79,6 +80,8 @@ async def dispatch(run: Run, calls: Sequence[ToolCall]) -> list[ToolFinished]:
         for each in planned:
             if each.finished is None:
                 text = "[cancelled before it ended; it may have had effects]"
+                if not each.begun:  # somebody's yes was waited for
+                    text = "[not executed: the run was stopped before it]"
                 each.finished = _result(each, "cancelled", text)
         # Not committed here: the next request, or the end of the run, does it at once.
         logged = [run.append(each.finished) for each in planned if each.finished is not None]
@@ -154,6 +157,7 @@ async def _approval(run: Run, call: Call) -> Refuse | None:
 def _log_starts(run: Run, planned: Sequence[_Planned]) -> None:
     for each in planned:
         if each.finished is None and each.tool is not None:
+            each.begun = True
             run.append(
                 ToolStarted(
                     call_id=each.call.id,

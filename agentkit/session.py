@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -115,6 +115,7 @@ class Session:
         self._tasks: TaskGroup | None = None
         self._scope: anyio.CancelScope | None = None
         self._data: Any = None
+        self._parked = False
 
     async def __aenter__(self) -> Session:
         # Before anything is read: from here on the log is what this process makes of it.
@@ -160,7 +161,8 @@ class Session:
             with anyio.CancelScope(shield=True):
                 try:
                     end = self._run.state.finished
-                    stopped = end is not None and end.status in ("cancelled", "limit", "error")
+                    ended = end is not None and end.status in ("cancelled", "limit", "error")
+                    stopped = ended or self._parked
                     await self._run.ground.close(leave=self._agent.keep_sandbox and stopped)
                     await self._run.endpoints.aclose()
                 finally:
@@ -236,6 +238,8 @@ class Session:
                 await self._work(run, message, wanted)
             finally:
                 self._scope = None
+        if self._parked and scope.cancelled_caught:
+            raise SessionError("the run was parked", hint="Resume the session to go on with it")
         return self._result()
 
     async def stream(
@@ -382,6 +386,20 @@ class Session:
         if self._scope is not None:
             self._scope.cancel()
 
+    def park(self) -> None:
+        """Stop the run that is under way without an end in the log, as a crash would, but tidily.
+
+        For a process that has to go: whoever resumes the session goes on with the run.
+        """
+        if self._scope is not None:
+            self._parked = True
+            self._scope.cancel()
+
+    async def record(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Log a fact of the caller's own; durable on return. The model is not told."""
+        self._run.record(kind, data)
+        await self._run.log.commit()
+
     @property
     def result(self) -> Result:
         """How the last run ended.
@@ -442,7 +460,11 @@ class Session:
             raise
         finally:
             with anyio.CancelScope(shield=True):
-                await self._close(run, status, outcome, error)
+                if self._parked and status == "cancelled":
+                    run.budget.stop()
+                    await run.log.commit()
+                else:
+                    await self._close(run, status, outcome, error)
 
     async def _open(self, run: Run, message: str) -> None:
         """Log the message, with the lane before the very first one, then the briefing.

@@ -116,7 +116,7 @@ def prepare(
         require_terminal()
     store = open_store(settings.home)
     session_id = session_id or new_id()
-    ground = _ground(settings, store, session_id, apply=apply)
+    ground = ground_of(settings, store, session_id, apply=apply)
     if ground.source is not None:  # a resume may start from another directory
         settings = replace(settings, workspace=str(ground.source))
     return Job(
@@ -132,7 +132,8 @@ def prepare(
     )
 
 
-def _ground(settings: Any, store: Any, session_id: str, *, apply: bool) -> Any:
+def ground_of(settings: Any, store: Any, session_id: str, *, apply: bool) -> Any:
+    """Where the session works on this machine, copied if it asks for that."""
     from agentkit.cli.build import Ground, session_home
     from agentkit.sandboxes._workspace import checked_workspace
 

@@ -1,0 +1,153 @@
+"""``agentkit serve``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentkit.cli.options import Options, takes_options
+from agentkit.errors import SessionError, UsageError
+
+if TYPE_CHECKING:
+    from agentkit.agent import Agent
+    from agentkit.serve import Opening, Service
+    from agentkit.stores import Store
+
+GRACE = 10
+"""Seconds that open connections have to end when the server is told to."""
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@takes_options
+def serve(
+    given: Options,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", help="0 takes a free one.", min=0, max=65535)
+    ] = 8321,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="A name that it goes by; repeatable."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option("--allow-origin", metavar="URL", help="A site that may use it; repeatable."),
+    ] = None,
+) -> None:
+    """Serve sessions over HTTP, on loopback, with a bearer token that is kept in the home folder.
+
+    New sessions get the options given here. SIGTERM or Ctrl-C parks what is under way; the next
+    start goes on with it. `docs/serve.md` has the routes.
+    """
+    from agentkit.cli.build import load_ladder, open_store, require_key
+    from agentkit.cli.settings import settle
+    from agentkit.sandboxes._workspace import checked_workspace
+    from agentkit.serve import kept_token, router
+
+    settings = settle(given)
+    require_key(settings, load_ladder(settings))
+    if settings.workspace_mode == "copy":
+        raise UsageError(
+            "--workspace-mode copy means nothing here: its patch is applied on the command line"
+        )
+    if not settings.sandbox.startswith("container:"):
+        checked_workspace(settings.workspace)
+    store = open_store(settings.home)
+    token, fresh = kept_token(store.folder)
+    service = router(
+        _agents(given, store),
+        store=store,
+        token=token,
+        hosts=[*(allow_host or ()), *_own_name(host)],
+        origins=allow_origin or (),
+    )
+    try:
+        _listen(service, store, host, port, token if fresh else "")
+    finally:
+        store.close()
+
+
+def _own_name(host: str) -> list[str]:
+    if host in (*_LOOPBACK, "0.0.0.0", "::"):
+        return []
+    return [f"[{host}]" if ":" in host else host]
+
+
+def _agents(given: Options, store: Store) -> Any:
+    """Makes each session's agent: a new one's by the options, another's by its own settings."""
+    from agentkit.cli.build import make_agent
+    from agentkit.cli.run import ground_of
+    from agentkit.cli.settings import settle
+    from agentkit.hooks import Hooks
+
+    def make(opening: Opening) -> Agent:
+        stored = opening.started.settings if opening.started is not None else None
+        if stored is not None and "preset" not in stored:
+            raise SessionError("this session was not begun by `agentkit`")
+        endpoint = Options(base_url=given.base_url, api_key_env=given.api_key_env)
+        settings = settle(given if stored is None else endpoint, stored)
+        if settings.workspace_mode == "copy":
+            raise SessionError("this session works on a copy: go on with `agentkit resume`")
+        ground = ground_of(settings, store, opening.session_id, apply=False)
+        return make_agent(settings, ground, store, hooks=Hooks(), progress=_aside)
+
+    return make
+
+
+def _aside(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _listen(service: Service, store: Store, host: str, port: int, fresh: str) -> None:
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise UsageError(
+            "the HTTP service needs uvicorn, which is not installed",
+            hint="pip install 'agentkit-deepseek[serve]'",
+        ) from error
+    config = uvicorn.Config(
+        service,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        lifespan="on",
+    )
+    sock = _bound(config)
+    address = f"[{host}]" if ":" in host else host
+    if fresh:
+        print(f"token      {fresh}\n           (shown this once)", flush=True)
+    print(f"token in   {store.folder / 'serve-token'}", flush=True)
+    if host not in _LOOPBACK:
+        _aside(
+            f"agentkit: {host} can be reached from other machines, and the token travels"
+            " unencrypted: put a TLS proxy in front"
+        )
+    print(f"serving    http://{address}:{sock.getsockname()[1]}", flush=True)
+    uvicorn.Server(config).run(sockets=[sock])
+
+
+def _bound(config: Any) -> Any:
+    """The socket; uvicorn's own way ends the process where the port is taken."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((config.host, config.port))
+        sock.listen(config.backlog)
+    except OSError as error:
+        sock.close()
+        raise UsageError(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror or error}",
+            hint="Choose another --port; 0 takes a free one",
+        ) from error
+    return sock

@@ -1,0 +1,134 @@
+"""What requests and answers hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(max_length=1_000_000)]
+Command = Annotated[str, Field(min_length=1, max_length=10_000)]
+Checks = Annotated[list[Command], Field(max_length=50)]
+State = Literal["idle", "queued", "running", "elsewhere"]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NewSession(_Body):
+    """A session to begin."""
+
+    message: Text = Field("", description="The task; without one the session waits for it.")
+    checks: Checks = Field([], description="Commands that must exit 0 before the run may finish.")
+    metadata: dict[str, Any] = Field({}, description="Kept with the session; the agent's maker may"
+                                     " decide by it.")  # fmt: skip
+
+
+class NewMessage(_Body):
+    """Something to work on."""
+
+    message: Text = Field("", description="Empty: go on where the last run stopped.")
+    checks: Checks = Field([], description="Commands that must exit 0 before the run may finish.")
+
+
+class Steer(_Body):
+    """A word in mid-run."""
+
+    text: Annotated[Text, Field(min_length=1, pattern=r"\S")]
+
+
+class Fork(_Body):
+    """Where to fork."""
+
+    turn: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="At the end of this turn; the last one by default."
+    )
+
+
+class Undo(_Body):
+    """How far to go back."""
+
+    to_turn: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="To the end of this turn; by default before the last message."
+    )
+    files: bool = Field(True, description="Put the workspace back too.")
+
+
+class Answer(_Body):
+    """A yes or a no."""
+
+    allow: bool
+    reason: Annotated[str, Field(max_length=10_000)] = Field(
+        "", description="Of a no: the model reads it."
+    )
+
+
+class Nothing(_Body):
+    """No fields."""
+
+
+class Question(BaseModel):
+    """A call that waits for an answer."""
+
+    call: str
+    tool: str
+    arguments: dict[str, Any]
+
+
+class SessionView(BaseModel):
+    """A session."""
+
+    id: str
+    created: str
+    updated: str
+    title: str = Field(description="The start of the first task.")
+    status: str = Field(description="How the last run ended; `open` where it has not, or none was.")
+    state: State = Field(
+        description="What this server does with it; `elsewhere`: another process works on it."
+    )
+    events: int = Field(description="The `seq` of its last event.")
+    cost_usd: float
+    questions: list[Question] = Field([], description="Calls that wait for an answer here.")
+    metadata: dict[str, Any] = {}
+    output: str | None = Field(None, description="What the last run said, where it has ended.")
+    data: Any = Field(None, description="Its structured result, where the agent has one.")
+
+
+class Sessions(BaseModel):
+    """A page of sessions, the last used first."""
+
+    sessions: list[SessionView]
+    next: str | None = Field(description="Give it as `cursor` for the next page.")
+
+
+class Taken(BaseModel):
+    """What was asked for is taken in."""
+
+    session_id: str
+    state: State
+
+
+class Branched(BaseModel):
+    """A session that goes on from an earlier point of another."""
+
+    session_id: str
+    parent: str
+    turn: int = Field(description="Answers of the model that it has.")
+    files: int = Field(0, description="Paths of the workspace that were put back.")
+
+
+class Health(BaseModel):
+    """The service lives."""
+
+    status: Literal["ok"]
+
+
+class ProblemView(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: str = ""

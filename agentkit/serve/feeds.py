@@ -1,0 +1,161 @@
+"""Events on their way to clients: what happens here, what happens elsewhere, what was stored.
+
+Each client has a small buffer of its own. The run never waits for it: when it is full it is
+emptied, and the client is served from the store until it has caught up. Only pieces that are not
+stored (deltas) are lost to a slow client; they come again, whole, in the event that ends them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+
+from agentkit.errors import StoreError
+from agentkit.events import Event
+from agentkit.log import as_row
+from agentkit.serve.pending import WITHDRAWN
+from agentkit.serve.problems import log
+from agentkit.stores import Notice, Store
+
+ROOM = 256
+"""Events that wait for one client at most."""
+BATCH = 200
+"""Events that are read from the store at a time."""
+Until = Literal["", "now", "finished"]
+"""When a stream ends: never, when all that is stored was sent, or with the end of the run."""
+
+
+class Feed:
+    """What waits for one client: events of a run here, numbers of events that are stored."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Event | int] = deque()
+        self._lost = False
+        self._wake = anyio.Event()
+
+    def give(self, item: Event | int) -> None:
+        """Never waits."""
+        if len(self._waiting) >= ROOM:
+            self._waiting.clear()
+            self._lost = True
+        self._waiting.append(item)
+        self._wake.set()
+
+    async def take(self) -> tuple[list[Event | int], bool]:
+        """All that waits, at least one item, and whether something before it was lost."""
+        await self._wake.wait()
+        self._wake = anyio.Event()
+        items, lost = list(self._waiting), self._lost
+        self._waiting.clear()
+        self._lost = False
+        return items, lost
+
+
+class Hub:
+    """Hands events and notices to the feeds of their session."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._feeds: defaultdict[str, set[Feed]] = defaultdict(set)
+
+    @contextmanager
+    def feed(self, session_id: str) -> Generator[Feed]:
+        """A client's feed, while it is there."""
+        feed = Feed()
+        self._feeds[session_id].add(feed)
+        try:
+            yield feed
+        finally:
+            self._feeds[session_id].discard(feed)
+            if not self._feeds[session_id]:
+                del self._feeds[session_id]
+
+    def give(self, session_id: str, item: Event | int) -> None:
+        """An event that happened here, or the number of one that is stored."""
+        for feed in self._feeds.get(session_id, ()):
+            feed.give(item)
+
+    async def listen(self) -> None:
+        """Pass on the store's notices, of whichever process, until cancelled."""
+        one = CapacityLimiter(1)
+        while True:
+            try:
+                listener = await to_thread.run_sync(self._store.listen, limiter=one)
+                try:
+                    while True:
+                        notice = await to_thread.run_sync(listener.get, 0.5, limiter=one)
+                        if notice is not None:
+                            self._heard(notice)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await to_thread.run_sync(listener.close, limiter=one)
+            except StoreError as error:
+                log.warning("notices of the store are interrupted: %s", error)
+                await anyio.sleep(1)
+
+    def _heard(self, notice: Notice) -> None:
+        self.give(notice.session_id, notice.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event for a client; without ``seq`` it is not stored."""
+
+    seq: int | None
+    type: str
+    data: str
+
+
+async def follow(
+    store: Store,
+    feed: Feed,
+    session_id: str,
+    after: int,
+    *,
+    until: Until = "",
+    deltas: bool = True,
+    busy: Callable[[], bool],
+) -> AsyncGenerator[Frame]:
+    """A session's events from ``after`` on, each stored one exactly once, in order.
+
+    Args:
+        feed: was there before the first look into the store, so nothing falls in between.
+        busy: whether a run of the session is under way or waits here.
+    """
+    before = await to_thread.run_sync(store.read, session_id, max(0, after - 1), after)
+    last, ended, behind = after, any(_ends(row.type, row.data) for row in before), True
+    while True:
+        while behind:
+            rows = await to_thread.run_sync(store.read, session_id, last, last + BATCH)
+            for row in rows:
+                yield Frame(row.seq, row.type, row.data)
+                last, ended = row.seq, _ends(row.type, row.data)
+            behind = len(rows) == BATCH
+        if until == "now" or (until and ended and not busy()):
+            return
+        items, behind = await feed.take()
+        for item in items:
+            if isinstance(item, int):
+                behind = behind or item > last
+            elif behind or (item.seq is not None and item.seq <= last):
+                continue
+            elif item.seq is None:
+                if deltas:
+                    yield Frame(None, item.type, as_row(item).data)
+            elif item.seq == last + 1:
+                row = as_row(item)
+                yield Frame(row.seq, row.type, row.data)
+                last, ended = row.seq, _ends(row.type, row.data)
+            else:
+                behind = True
+
+
+def _ends(kind: str, data: str) -> bool:
+    """Whether nothing more comes of a run after this event."""
+    return kind == "session.finished" or (kind == "fact" and f'"{WITHDRAWN}"' in data)

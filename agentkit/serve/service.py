@@ -1,0 +1,144 @@
+"""The service: an ASGI app of its own, or mounted into yours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from agentkit.agent import Agent
+from agentkit.errors import AgentkitError, UsageError
+from agentkit.serve import problems
+from agentkit.serve.agents import Factory
+from agentkit.serve.guard import Guard
+from agentkit.serve.openapi import OPERATIONS, document
+from agentkit.serve.queue import Capacity
+from agentkit.serve.routes import Routes
+from agentkit.serve.supervisor import Supervisor
+from agentkit.serve.token import Authenticate, by_token, kept_token
+from agentkit.stores import Store, open_store
+
+
+class Service:
+    """What ``router`` gives: an ASGI app.
+
+    Run it with any ASGI server, or mount it: ``app.mount("/agents", service)``. A mounted app gets
+    no lifespan of its own, so hand ``service.lifespan`` to the host app: with it, what an earlier
+    process left undone is taken up at start, and runs are parked at the end. Without it the
+    service starts at its first request, and its runs end with the process, as in a crash.
+    """
+
+    def __init__(self, supervisor: Supervisor, app: Starlette, guard: Guard) -> None:
+        self.supervisor = supervisor
+        self._app = app
+        self._guard = guard
+        self._own: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Any = None) -> AsyncGenerator[None]:
+        """The service at work; ``FastAPI(lifespan=service.lifespan)``, or within your own."""
+        async with self.supervisor.running():
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if not self.supervisor.was_started:
+            await self._start()
+        await self._guard(scope, receive, send)
+
+    async def _start(self) -> None:
+        """Start without a lifespan; only asyncio has tasks that belong to nobody."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise UsageError(
+                "the service has not been started", hint="Hand service.lifespan to the host app"
+            ) from None
+        ready = anyio.Event()
+
+        async def run() -> None:
+            async with self.supervisor.running():
+                ready.set()
+                await anyio.sleep_forever()
+
+        self.supervisor.was_started = True
+        self._own = loop.create_task(run())
+        await ready.wait()
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return document()
+
+
+def router(
+    agent: Agent | Factory,
+    *,
+    store: Store | None = None,
+    token: str | Mapping[str, str] | None = None,
+    authenticate: Authenticate | None = None,
+    hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
+    capacity: Capacity | None = None,
+) -> Service:
+    """An HTTP service for an agent.
+
+    Args:
+        agent: the agent of all sessions, or a function (sync or async) that makes one from an
+            ``Opening``.
+        store: where sessions live; None is the agent's own, else what ``open_store`` finds.
+        token: the bearer token, or tokens with their tenants, who see only their own sessions.
+            None makes one at first and keeps it in the store's folder, in ``serve-token``.
+        authenticate: in place of tokens: gives the tenant of a request, None for nobody. "" is
+            the owner, who sees all.
+        hosts: names that the service goes by, beside localhost: another ``Host`` is refused.
+        origins: other sites whose pages may use it.
+
+    Raises:
+        UsageError: an argument cannot be.
+    """
+    if token is not None and authenticate is not None:
+        raise UsageError("a token and an authenticate function", hint="Give one of the two")
+    own = agent.store if isinstance(agent, Agent) else None
+    place = store or own or open_store()
+    if authenticate is None:
+        authenticate = by_token(token if token is not None else kept_token(place.folder)[0])
+    limits = capacity or Capacity()
+    supervisor = Supervisor(agent, place, limits)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+        async with supervisor.running():
+            yield
+
+    app = _app(Routes(supervisor, limits), lifespan)
+    return Service(supervisor, app, Guard(app, authenticate, hosts=hosts, origins=origins))
+
+
+def _app(routes: Routes, lifespan: Any) -> Starlette:
+    async def openapi(_request: Request) -> Response:
+        return JSONResponse(document())
+
+    table = [
+        Route(each.path, getattr(routes, each.name), methods=[each.method], name=each.name)
+        for each in OPERATIONS
+    ]
+    return Starlette(
+        routes=[*table, Route("/openapi.json", openapi, methods=["GET"])],
+        lifespan=lifespan,
+        exception_handlers={
+            HTTPException: problems.on_http,
+            AgentkitError: problems.on_agentkit,
+            Exception: problems.on_any,
+        },
+    )

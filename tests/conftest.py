@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def _no_engine() -> str:
     return ""
 
 
-LOCAL_LLM = Path(__file__).resolve().parent.parent / ".local-llm" / "pins.txt"
+ROOT = Path(__file__).resolve().parent.parent
+LOCAL_LLM = ROOT / ".local-llm" / "pins.txt"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -60,3 +62,24 @@ def _wants_docker(item: pytest.Item) -> None:
     if os.environ.get("AGENTKIT_REQUIRE_DOCKER") == "1":
         pytest.fail(f"an engine is required and none answers: {_no_engine()}", pytrace=False)
     pytest.skip(f"no Docker engine answers: {_no_engine()}")
+
+
+@cache
+def _postgres_server() -> tuple[str, str]:
+    """The URL of the tests' server, and why there is none."""
+    if url := os.environ.get("AGENTKIT_TEST_POSTGRES", ""):
+        return url, ""
+    done = subprocess.run(
+        [ROOT / "scripts" / "ensure-postgres"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.fixture
+def postgres_url() -> str:
+    url, reason = _postgres_server()
+    if not url:
+        if os.environ.get("AGENTKIT_REQUIRE_POSTGRES") == "1":
+            pytest.fail(f"a PostgreSQL server is required: {reason}", pytrace=False)
+        pytest.skip(f"no PostgreSQL server: {reason}")
+    return url

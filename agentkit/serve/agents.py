@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentkit.agent import Agent
@@ -74,6 +74,6 @@ def _same(agent: Agent, started: SessionStarted | None) -> Agent:
         raise SessionError(f"this session belongs to the agent {started.agent!r}")
     sandbox: Any = agent.sandbox
     own = str(getattr(sandbox, "workspace", "") or "")
-    if not started.workspace or own == started.workspace or not is_dataclass(sandbox):
+    if not started.workspace or own == started.workspace or not own:
         return agent
     return replace(agent, sandbox=replace(sandbox, workspace=started.workspace))

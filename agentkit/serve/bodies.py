@@ -89,10 +89,12 @@ class SessionView(BaseModel):
     )
     events: int = Field(description="The `seq` of its last event.")
     cost_usd: float
-    questions: list[Question] = Field([], description="Calls that wait for an answer here.")
+    questions: list[Question] = Field(default=[], description="Calls that wait for an answer here.")
     metadata: dict[str, Any] = {}
-    output: str | None = Field(None, description="What the last run said, where it has ended.")
-    data: Any = Field(None, description="Its structured result, where the agent has one.")
+    output: str | None = Field(
+        default=None, description="What the last run said, where it has ended."
+    )
+    data: Any = Field(default=None, description="Its structured result, where the agent has one.")
 
 
 class Sessions(BaseModel):
@@ -115,7 +117,7 @@ class Branched(BaseModel):
     session_id: str
     parent: str
     turn: int = Field(description="Answers of the model that it has.")
-    files: int = Field(0, description="Paths of the workspace that were put back.")
+    files: int = Field(default=0, description="Paths of the workspace that were put back.")
 
 
 class Health(BaseModel):

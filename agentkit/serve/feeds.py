@@ -31,15 +31,27 @@ Until = Literal["", "now", "finished"]
 """When a stream ends: never, when all that is stored was sent, or with the end of the run."""
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """An event that is not stored, and the stored one that it came after."""
+
+    event: Event
+    after: int
+
+
+Item = Event | Piece | int
+"""A stored event, a piece of one to come, or the number of an event that is in the store."""
+
+
 class Feed:
     """What waits for one client: events of a run here, numbers of events that are stored."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Event | int] = deque()
+        self._waiting: deque[Item] = deque()
         self._lost = False
         self._wake = anyio.Event()
 
-    def give(self, item: Event | int) -> None:
+    def give(self, item: Item) -> None:
         """Never waits."""
         if len(self._waiting) >= ROOM:
             self._waiting.clear()
@@ -47,7 +59,7 @@ class Feed:
         self._waiting.append(item)
         self._wake.set()
 
-    async def take(self) -> tuple[list[Event | int], bool]:
+    async def take(self) -> tuple[list[Item], bool]:
         """All that waits, at least one item, and whether something before it was lost."""
         await self._wake.wait()
         self._wake = anyio.Event()
@@ -62,7 +74,8 @@ class Hub:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._feeds: defaultdict[str, set[Feed]] = defaultdict(set)
+        self._feeds: defaultdict[str, set[Feed]] = defaultdict(set[Feed])
+        self._last: dict[str, int] = {}
 
     @contextmanager
     def feed(self, session_id: str) -> Generator[Feed]:
@@ -78,8 +91,19 @@ class Hub:
 
     def give(self, session_id: str, item: Event | int) -> None:
         """An event that happened here, or the number of one that is stored."""
+        given: Item = item
+        if not isinstance(item, int):
+            if item.seq is None:
+                given = Piece(item, self._last.get(session_id, 0))
+            else:
+                self._last[session_id] = item.seq
         for feed in self._feeds.get(session_id, ()):
-            feed.give(item)
+            feed.give(given)
+
+    def end(self, session_id: str) -> None:
+        """No run of the session is under way here any more; wakes those who wait for that."""
+        self._last.pop(session_id, None)
+        self.give(session_id, 0)
 
     async def listen(self) -> None:
         """Pass on the store's notices, of whichever process, until cancelled."""
@@ -143,17 +167,16 @@ async def follow(
         for item in items:
             if isinstance(item, int):
                 behind = behind or item > last
-            elif behind or (item.seq is not None and item.seq <= last):
-                continue
-            elif item.seq is None:
-                if deltas:
-                    yield Frame(None, item.type, as_row(item).data)
-            elif item.seq == last + 1:
+            elif isinstance(item, Piece):
+                # The store may have told what comes after it already.
+                if deltas and not behind and item.after == last:
+                    yield Frame(None, item.event.type, as_row(item.event).data)
+            elif not behind and item.seq == last + 1:
                 row = as_row(item)
                 yield Frame(row.seq, row.type, row.data)
                 last, ended = row.seq, _ends(row.type, row.data)
             else:
-                behind = True
+                behind = behind or (item.seq or 0) > last
 
 
 def _ends(kind: str, data: str) -> bool:

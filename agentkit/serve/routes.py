@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
@@ -61,7 +61,7 @@ class Routes:
         info = await to_thread.run_sync(self._store.info, opening.session_id)
         if info is None:
             raise Problem(503, "the session store lost the session")
-        place = str(request.url_for("session", session_id=info.id).path)
+        place = f"{request.scope.get('root_path', '')}/sessions/{info.id}"
         return _json(self._view(info, opening.metadata), 201, {"Location": place})
 
     async def sessions(self, request: Request) -> Response:
@@ -126,7 +126,7 @@ class Routes:
         """The stream's frames. Only stored events carry an id."""
         self._streams[tenant] = self._streams.get(tenant, 0) + 1
         try:
-            yield ServerSentEvent(comment="events", retry=1000)
+            yield ServerSentEvent(comment="events", retry=1000, sep="\n")
             with self._supervisor.hub.feed(session_id) as feed:
                 async for each in self._follow(feed, session_id, after, until, deltas):
                     yield each
@@ -147,7 +147,7 @@ class Routes:
         )
         async for frame in found:
             number = str(frame.seq) if frame.seq is not None else None
-            yield ServerSentEvent(frame.data, event=frame.type, id=number)
+            yield ServerSentEvent(frame.data, event=frame.type, id=number, sep="\n")
 
     async def steer(self, request: Request) -> Response:
         _, info = await self._find(request)
@@ -184,7 +184,9 @@ class Routes:
         body = await self._body(request, bodies.Fork)
         async with self._supervisor.alone(_opening(info, started)) as session:
             made = await session.fork(turn=body.turn)
-        view = bodies.Branched(session_id=made.session_id, parent=made.parent, turn=made.turn)
+        view = bodies.Branched(
+            session_id=made.session_id, parent=made.parent, turn=made.turn, files=0
+        )
         return _json(view, 201)
 
     async def undo(self, request: Request) -> Response:
@@ -333,5 +335,5 @@ def _too_large(most: int) -> Problem:
 def _json(
     view: BaseModel, status: int = 200, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    content = cast("dict[str, Any]", view.model_dump(mode="json"))
+    content = view.model_dump(mode="json")
     return JSONResponse(content, status, {"Cache-Control": "no-store", **(headers or {})})

@@ -134,7 +134,7 @@ class Supervisor:
             del self.jobs[session_id]
             self._queue.leave(tenant)
             job.settled.set()
-            self.hub.give(session_id, 0)  # wakes those who wait for the end
+            self.hub.end(session_id)
 
     async def _take_in(self, job: Job, session: Session) -> None:
         if not job.recorded and (job.message or session.state.lanes):

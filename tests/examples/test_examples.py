@@ -31,6 +31,7 @@ def run(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("own_tools.py", ["9 November", "[finished, 4 turns"]),
         ("streaming.py", ["-> temperature({'city': 'Oulu'})", "** Give the", "[finished,"]),
         ("service.py", ["20 of 20 done"]),
+        ("http_service.py", ["Of article 5 we have 5 pieces.", "another tenant sees: 404"]),
         ("structured_output.py", ["refund=Decimal('17.80')", "[2 turns]"]),
         ("own_endpoint.py", ["It has 4 words.", "160 tokens in, no known price"]),
     ],

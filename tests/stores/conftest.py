@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import subprocess
 from collections.abc import Callable, Generator
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,29 +12,6 @@ from agentkit.stores import Store
 from agentkit.stores.memory import MemoryStore
 from agentkit.stores.postgres import PostgresStore
 from agentkit.stores.sqlite import SQLiteStore
-
-ROOT = Path(__file__).parents[2]
-
-
-@cache
-def _server() -> tuple[str, str]:
-    """The URL of the tests' server, and why there is none."""
-    if url := os.environ.get("AGENTKIT_TEST_POSTGRES", ""):
-        return url, ""
-    done = subprocess.run(
-        [ROOT / "scripts" / "ensure-postgres"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip(), done.stderr
-
-
-@pytest.fixture
-def postgres_url() -> str:
-    url, reason = _server()
-    if not url:
-        if os.environ.get("AGENTKIT_REQUIRE_POSTGRES") == "1":
-            pytest.fail(f"a PostgreSQL server is required: {reason}", pytrace=False)
-        pytest.skip(f"no PostgreSQL server: {reason}")
-    return url
 
 
 @pytest.fixture

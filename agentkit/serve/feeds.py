@@ -97,7 +97,7 @@ class Hub:
                 given = Piece(item, self._last.get(session_id, 0))
             else:
                 self._last[session_id] = item.seq
-        for feed in self._feeds.get(session_id, ()):
+        for feed in self._feeds.get(session_id, set()):
             feed.give(given)
 
     def end(self, session_id: str) -> None:

@@ -76,9 +76,7 @@ def test_the_doors(serve: MakeServer) -> None:
         (b'{"mesage": "x"}', 422), (b'{"checks": ["true"]}', 422),
         (b'{"message": "x", "checks": ["true"]}', 422),
     ]:  # fmt: skip
-        answer = client.post(
-            "/sessions", content=body, headers={"content-type": "application/json"}
-        )
+        answer = client.post("/sessions", content=body, headers=as_json)
         assert answer.status_code == status, (body, answer.text)
     assert client.post("/sessions", content=b"a=1").status_code == 415
     assert client.get("/sessions").json() == {"sessions": [], "next": None}

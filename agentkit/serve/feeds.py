@@ -153,7 +153,8 @@ async def follow(
         busy: whether a run of the session is under way or waits here.
     """
     before = await to_thread.run_sync(store.read, session_id, max(0, after - 1), after)
-    last, ended, behind = after, any(_ends(row.type, row.data) for row in before), True
+    last: int = after
+    ended, behind = any(_ends(row.type, row.data) for row in before), True
     while True:
         while behind:
             rows = await to_thread.run_sync(store.read, session_id, last, last + BATCH)

@@ -21,7 +21,7 @@ from agentkit.events import Event
 from agentkit.log import as_row
 from agentkit.serve.pending import WITHDRAWN
 from agentkit.serve.problems import log
-from agentkit.stores import Notice, Store
+from agentkit.stores import Notice, Row, Store
 
 ROOM = 256
 """Events that wait for one client at most."""
@@ -153,11 +153,11 @@ async def follow(
         busy: whether a run of the session is under way or waits here.
     """
     before = await to_thread.run_sync(store.read, session_id, max(0, after - 1), after)
-    last: int = after
+    last = after
     ended, behind = any(_ends(row.type, row.data) for row in before), True
     while True:
         while behind:
-            rows = await to_thread.run_sync(store.read, session_id, last, last + BATCH)
+            rows = await _page(store, session_id, last)
             for row in rows:
                 yield Frame(row.seq, row.type, row.data)
                 last, ended = row.seq, _ends(row.type, row.data)
@@ -178,6 +178,10 @@ async def follow(
                 last, ended = row.seq, _ends(row.type, row.data)
             else:
                 behind = behind or (item.seq or 0) > last
+
+
+async def _page(store: Store, session_id: str, after: int) -> list[Row]:
+    return await to_thread.run_sync(store.read, session_id, after, after + BATCH)
 
 
 def _ends(kind: str, data: str) -> bool:

@@ -85,6 +85,9 @@ class _SocketWire:
     def write(self, data: memoryview) -> int:
         return self._socket.send(data)
 
+    def hang_up(self) -> None:
+        """Nothing to do before the end."""
+
     def close(self) -> None:
         self._socket.close()
 
@@ -106,6 +109,7 @@ class _SshWire:
     """Reads and writes the pipes of the ssh client that the docker package started."""
 
     def __init__(self, raw: Any) -> None:
+        self._raw = raw
         self._process: subprocess.Popen[bytes] = raw.proc
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -119,11 +123,23 @@ class _SshWire:
     def write(self, data: memoryview) -> int:
         return os.write(self.writing, data)
 
+    def hang_up(self) -> None:
+        # The docker package would type two line feeds into whatever runs there.
+        self.end()
+
     def close(self) -> None:
-        """The docker package has ended the client."""
+        """The docker package leaves the client running, and a socket that it never used open."""
+        self._process.terminate()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        socket.socket.close(self._raw)
+        self._process.wait()
 
     def end(self) -> None:
-        raise NotImplementedError("the ssh client ends with its input")
+        # The client tells the other side, which goes on to send until the program has ended.
+        self.writing = -1
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -186,8 +202,10 @@ class SocketChannel:
             return
         self._closed = True
         anyio.notify_closing(self._wire.reading)
-        if self._wire.writing != self._wire.reading:
+        if self._wire.writing not in (self._wire.reading, -1):
             anyio.notify_closing(self._wire.writing)
+        with suppress(OSError):
+            self._wire.hang_up()
         # Closing the response gives up the connection; closing the socket alone would leave it
         # open for as long as the response object lives.
         with suppress(OSError, ValueError):
@@ -195,7 +213,11 @@ class SocketChannel:
                 self._response.close()
         with suppress(OSError, ValueError):
             self._raw.close()
-        self._wire.close()
+        if isinstance(self._wire, _SshWire):
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._wire.close)
+        else:
+            self._wire.close()
 
     def _read_ahead(self) -> bytes:
         """What the HTTP client has read beyond the answer's head: a terminal may speak at once."""

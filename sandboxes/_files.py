@@ -135,7 +135,11 @@ class Files:
             return code, reply
         _, real = await self._control.request(f"if [ -L {target} ]; then readlink -f {target}; fi")
         final = quote(real.decode("utf-8", "surrogateescape").rstrip("\n")) if real else target
-        result = await self._pour(f"cat >{quote(temporary)}", data)
+        try:
+            result = await self._pour(f"cat >{quote(temporary)}", data)
+        except BaseException:
+            await self._control.request(f"rm -f -- {quote(temporary)}")
+            raise
         if not result.ok:
             await self._control.request(f"rm -f -- {quote(temporary)}")
             return result.exit_code or 1, result.output.data

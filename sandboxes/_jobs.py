@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from agentkit.errors import FileError, SandboxError
 from agentkit.sandbox import DEFAULT_KEEP, JOB_KEEP, JobInfo, JobOutput
@@ -23,6 +24,7 @@ from agentkit.sandboxes._files import Files
 from agentkit.sandboxes._records import Record, Scanner, new_nonce
 from agentkit.sandboxes._scripts import quote
 from agentkit.sandboxes._shell import ShellKind, reject_nul
+from agentkit.sandboxes._shield import shielded
 
 __all__ = ["Jobs", "RunningJob"]
 
@@ -131,11 +133,17 @@ class Jobs:
         arguments = self._arguments(job, command, cwd, keep)
         channel = await self._host.spawn(arguments, {**env, "AK_SHELL": job.cookie})
         try:
-            await job.attach(channel, arguments[-3])
+            # Up to its greeting: what the engine has not started yet could not be ended.
+            await shielded(lambda: job.attach(channel, arguments[-3]))
+            await checkpoint()
         except BaseException:
             with anyio.CancelScope(shield=True):
+                if job.supervisor:
+                    await job.kill(grace=0.0)
                 await channel.aclose()
                 await self.control.reap_only(job.cookie)
+                if job.folder:
+                    await self.control.request(f"rm -rf {quote(job.folder)}")
             raise
         self._jobs[name] = job
         return job
@@ -242,12 +250,14 @@ class RunningJob:
         """Take the stream of a job that is being started, up to its greeting."""
         self._channel, self._key = channel, key
         self._scanner.expect([key])
-        with anyio.fail_after(_START_LIMIT):
+        with anyio.move_on_after(_START_LIMIT):
             while not self.supervisor:
                 try:
                     await self._receive()
                 except ChannelClosed as error:
                     raise SandboxError("the job could not be started", tried=str(error)) from error
+            return
+        raise SandboxError(f"the job did not start within {_START_LIMIT:g} s")
 
     async def info(self) -> JobInfo:
         if not self.folder:

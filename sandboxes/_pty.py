@@ -15,6 +15,7 @@ from agentkit.sandboxes._control import Control
 
 __all__ = ["LARGEST", "PtySession", "Terminal", "check_size"]
 
+_END_LIMIT = 5.0
 LARGEST = 1000
 """Rows and columns."""
 
@@ -93,13 +94,24 @@ class PtySession:
         self._closed = True
         with anyio.CancelScope(shield=True):
             try:
-                # Hanging up alone would leave what has left the terminal's session.
-                await self._control.reap_only(self._cookie)
+                await self._end()
             except SandboxError:
                 self._control.owe(self._cookie)
                 raise
             finally:
                 await self.abandon()
+
+    async def _end(self) -> None:
+        """End everything; hanging up alone would leave what has left the terminal's session.
+
+        A program that is only being started carries no mark yet: look until it is known to be gone.
+        """
+        with anyio.move_on_after(_END_LIMIT):
+            while True:
+                await self._control.reap_only(self._cookie)
+                if self._exit_code is not None or await self._terminal.exit_code() is not None:
+                    return
+                await anyio.sleep(0.01)
 
     async def abandon(self) -> None:
         """Close our end only; whoever owns the sandbox ends its processes."""

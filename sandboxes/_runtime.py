@@ -35,6 +35,7 @@ from agentkit.sandboxes._jobs import Jobs
 from agentkit.sandboxes._pty import PtySession, Terminal, check_size
 from agentkit.sandboxes._saved import StateKeeper, end_lost_commands
 from agentkit.sandboxes._shell import Limits, PersistentShell, ShellKind, reject_nul
+from agentkit.sandboxes._shield import shielded
 from agentkit.sandboxes._transfer import Transfer
 
 __all__ = ["RuntimeSandbox"]
@@ -212,7 +213,8 @@ class RuntimeSandbox(Forking, ABC):
         variables = {"TERM": "xterm-256color", **(env or {}), "AK_SHELL": cookie, "AK_CMD": cookie}
         argv = ["/bin/sh", "-c", _TERMINAL, "agentkit", self._kind, command]
         argv.append(self._files.absolute(cwd or self._workdir))
-        terminal = await self.spawn_terminal(argv, variables, rows, columns)
+        # Half a terminal could not be ended.
+        terminal = await shielded(lambda: self.spawn_terminal(argv, variables, rows, columns))
         pty = PtySession(f"pty{self._made}", cookie, terminal, self._control)
         self._ptys.append(pty)
         return pty

@@ -16,6 +16,7 @@ import stat
 import tarfile
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -96,10 +97,11 @@ class Transfer:
         code, reply = await self._control.request(f"{check} && mkdir -p -- {quote(parent or '/')}")
         if code:
             raise write_error(path, reply)
+        remove = f"rm -f -- {quote(temporary)}"
         try:
-            await self._send(path, f"cat >{quote(temporary)}", _copier(local))
+            await self._send(path, f"cat >{quote(temporary)}", _copier(local), remove)
         except BaseException:
-            await self._control.request(f"rm -f -- {quote(temporary)}")
+            await self._control.request(remove)
             raise
         commit = f"_commit {quote(temporary)} {quote(full)} {stat.S_IMODE(mode):o}"
         code, reply = await self._control.request(commit)
@@ -122,9 +124,22 @@ class Transfer:
             if code:
                 raise write_error(place, reply)
 
-    async def _send(self, path: str, command: str, produce: Callable[[BinaryIO], None]) -> None:
+    async def _send(
+        self,
+        path: str,
+        command: str,
+        produce: Callable[[BinaryIO], None],
+        undo: str = ":",
+    ) -> None:
+        """Feed a command; it undoes its work by itself where this process does not say the end.
+
+        The engine may start it after our end was closed, so nobody else could know when.
+        """
         nonce = new_nonce()
-        script = f"{{ {_RECEIVE}\n}} | ( {command} ); {_report(nonce)}"
+        script = (
+            f"{{ {_RECEIVE}\n}} | ( {command} ); {_report(nonce)}"
+            f'; IFS= read -r z && [ "$z" = end ] || {undo}'
+        )
         channel = await self._host.spawn(["/bin/sh", "-c", script])
         reader = _Reader(channel, nonce)
 
@@ -140,6 +155,8 @@ class Transfer:
             except OSError as error:
                 raise _local_error(Path(error.filename or path), error) from error
             await reader.finish(lambda text: write_error(path, text))
+            with suppress(ChannelClosed):
+                await channel.send(b"end\n")
         finally:
             with anyio.CancelScope(shield=True):
                 await channel.aclose()

@@ -20,6 +20,8 @@ from agentkit.sandboxes._shell import ShellKind
 
 __all__ = ["Container", "ContainerSandbox"]
 
+_START_LIMIT = 20.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
@@ -153,6 +155,13 @@ class EngineSandbox(RuntimeSandbox):
             facts = await self._engine.call(lambda: api.exec_inspect(exec_id))
             return facts["ExitCode"]
 
+        # The engine answers before the program runs, and only then can be resized, or ended.
+        with anyio.move_on_after(_START_LIMIT):
+            while True:
+                facts = await self._engine.call(lambda: api.exec_inspect(exec_id))
+                if (facts["Running"] and facts["Pid"]) or facts["ExitCode"] is not None:
+                    break
+                await anyio.sleep(0.005)
         await resize(rows, columns)
         return Terminal(channel, resize, exit_code)
 

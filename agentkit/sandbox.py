@@ -105,6 +105,16 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Remains:
+    """What a reopened sandbox still held of the commands of an earlier process."""
+
+    killed: frozenset[str]
+    """Shells in which a command was under way; it was killed."""
+    running: Mapping[str, int]
+    """Processes that commands left in the background, by shell; they live on."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobInfo:
     """What is known of a job without reading its output."""
 
@@ -305,6 +315,11 @@ class Sandbox(Protocol):
     @property
     def description(self) -> str:
         """One line for people: backend, image, limits, network."""
+        ...
+
+    @property
+    def remains(self) -> Remains | None:
+        """What was found of an earlier process, None where this sandbox was not reopened."""
         ...
 
     def notices(self) -> list[str]:

@@ -18,6 +18,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from agentkit import facts
+from agentkit.aftermath import settle_open_calls
 from agentkit.branches import Branch, Undone, fork, undo_point, workspace_at
 from agentkit.checks import reports, required
 from agentkit.errors import (
@@ -40,7 +41,6 @@ from agentkit.events import (
     SandboxOpened,
     SessionFinished,
     Status,
-    ToolFinished,
 )
 from agentkit.forks import fork_session
 from agentkit.guard import differences, renew
@@ -137,7 +137,7 @@ class Session:
         log = EventLog(self._store, self.id, len(events))
         self._live = self._agent.bring_up(log, replay(events))
         self._live.cold = self._cold
-        _settle_open_calls(self._live)
+        await settle_open_calls(self._live, events)
         if self._cold and self._live.state.lanes:
             renew(self._live, self._agent.opening(self._live))
         await log.commit()
@@ -363,7 +363,7 @@ class Session:
                 SandboxOpened(description=sandbox.description, ref=dict(sandbox.ref), reopened=True)
             )
         self._live = run
-        _settle_open_calls(run)
+        await settle_open_calls(run, events)
         await log.commit()
 
     async def steer(self, text: str) -> None:
@@ -536,27 +536,6 @@ class Session:
             turns=finished.turns,
             duration=finished.duration,
             exit_code=finished.exit_code,
-        )
-
-
-def _settle_open_calls(run: Run) -> None:
-    """Give each call that a dead process left open a result, so that the history is valid.
-
-    A call that had begun is *unknown*; nothing is run again.
-    """
-    for (lane, call_id), call in list(run.state.open_calls.items()):
-        begun = run.state.started.get((lane, call_id))
-        if begun is None:
-            status, text = "cancelled", "[not executed: the session was interrupted before it]"
-        else:
-            status = "unknown"
-            text = (
-                "[The process that ran this session ended during this call. Its outcome is"
-                " unknown: it may have had all, some or none of its effects."
-                f" Look before you {'repeat it' if begun.repeatable else 'do it again'}.]"
-            )
-        run.on(lane).append(
-            ToolFinished(call_id=call_id, tool=call.name, status=status, content=text, writes=True)
         )
 
 

@@ -146,6 +146,9 @@ def _given(function: Callable[P, T] | None) -> Callable[P, T]:
 Check = Callable[[dict[str, Any]], dict[str, Any]]
 Run = Callable[[ToolContext, dict[str, Any]], Awaitable[ToolResult]]
 Claims = Callable[[dict[str, Any]], tuple[Claim, ...]]
+Aftermath = Callable[[ToolContext, dict[str, Any]], Awaitable[str]]
+"""Looks, after a crash in the middle of a call with these arguments, at what came of it: a sentence
+for the model, "" where nothing can be known. ``facts`` are those of before the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,8 @@ class Tool:
     """A successful call ends the run, if the required checks pass."""
     output_limit: int = OUTPUT_LIMIT
     """Characters of one result; the rest is left out of its middle, and the model is told."""
+    aftermath: Aftermath | None = None
+    """What can be known of a call that a crash cut off."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -220,6 +225,7 @@ def tool(
     repeatable: bool | None = ...,
     ends_run: bool = ...,
     output_limit: int = ...,
+    aftermath: Aftermath | None = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -232,6 +238,7 @@ def tool(
     repeatable: bool | None = None,
     ends_run: bool = False,
     output_limit: int | None = None,
+    aftermath: Aftermath | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a typed function, sync or async.
 
@@ -246,6 +253,7 @@ def tool(
         repeatable: default: the same as ``read_only``.
         output_limit: characters of one result, which the description then tells the model; by
             default ``OUTPUT_LIMIT``, of which it is told where a result was cut.
+        aftermath: finds out what came of a call that a crash cut off.
 
     Raises:
         UsageError: a parameter has no annotation, or one that has no JSON Schema.
@@ -268,6 +276,7 @@ def tool(
             read_only if repeatable is None else repeatable,
             ends_run,
             OUTPUT_LIMIT if output_limit is None else output_limit,
+            aftermath,
         )
 
     return make if function is None else make(function)

@@ -24,6 +24,7 @@ from agentkit.sandbox import (
     Matches,
     OutputCallback,
     Pty,
+    Remains,
     Shell,
 )
 from agentkit.sandboxes import _search
@@ -86,6 +87,7 @@ class RuntimeSandbox(Forking, ABC):
         self._idle: list[PersistentShell] = []
         self._made = 0
         self._closed = False
+        self.remains: Remains | None = None
 
     # What a backend adds.
 
@@ -282,7 +284,7 @@ class RuntimeSandbox(Forking, ABC):
     async def take_over(self) -> None:
         """Attach to what an earlier process left: its jobs go on, its unfinished commands end."""
         await self._control.open()
-        await end_lost_commands(self._control, self._id)
+        self.remains = await end_lost_commands(self._control, self._id)
 
     async def _pour(self, command: str, data: bytes) -> ExecResult:
         return await self.exec(command, stdin=data, timeout=600.0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
 from agentkit.errors import FileError
+from agentkit.sandbox import Remains
 from agentkit.sandboxes._control import Control
 from agentkit.sandboxes._files import Files, escaped
 from agentkit.sandboxes._requests import State
@@ -87,7 +89,7 @@ done
 """
 
 
-async def end_lost_commands(control: Control, sandbox_id: str) -> None:
+async def end_lost_commands(control: Control, sandbox_id: str) -> Remains:
     """Kill what a crashed process was waiting for; background servers and jobs live on.
 
     A shell whose input has ended ends by itself, unless a command is under way in it. That command
@@ -100,13 +102,23 @@ async def end_lost_commands(control: Control, sandbox_id: str) -> None:
             line.decode("ascii", "replace").split(" ") for line in reply.splitlines()
         )
     ]
-    victims: set[int] = set()
-    for supervisor in processes:
-        if supervisor.pid == supervisor.session and supervisor.shell != "-":
-            victims |= _lost(supervisor, processes)
+    supervisors = [each for each in processes if _supervises(each)]
+    victims = {pid for each in supervisors for pid in _lost(each, processes)}
     if victims:
         numbers = " ".join(map(str, sorted(victims)))
         await control.request(f"kill -STOP {numbers} 2>/dev/null; kill -KILL {numbers} 2>/dev/null")
+    told = [each for each in processes if each.command != "-" and each.shell[0] not in "-@"]
+    shells = {each.shell for each in supervisors if each.shell[0] not in "-@"}
+    return Remains(
+        killed=frozenset(shells),
+        running=Counter(each.shell for each in told if each.pid not in victims),
+    )
+
+
+def _supervises(process: _Process) -> bool:
+    """Whether it leads a shell or terminal of ours, and is no server that a command set apart."""
+    apart = process.command != "-" and not process.shell.startswith("@")
+    return process.pid == process.session and process.shell != "-" and not apart
 
 
 def _lost(supervisor: _Process, processes: list[_Process]) -> set[int]:

@@ -66,6 +66,10 @@ class Observations:
         self._texts.pop(path, None)
         self._record("observed", {"lane": self._lane, "path": path, "hash": ""})
 
+    def version(self, path: str) -> str:
+        """The digest of the version that the model saw last, "" where it saw none."""
+        return self._hashes.get(path, "")
+
     def seen(self, path: str) -> bool:
         return path in self._hashes
 

@@ -12,6 +12,7 @@ from anyio import to_thread
 from agentkit.errors import FileError, ToolError
 from agentkit.sandbox import ExecResult, Output, OutputCallback, Sandbox
 from agentkit.tool import ToolContext, ToolResult, tool
+from agentkit.tools._aftermath import of_command
 from agentkit.tools._interactive import interact
 from agentkit.tools._schema import compact
 from agentkit.tools._text import OUTPUT_LIMIT, Clip, counted, is_binary, readable
@@ -41,7 +42,7 @@ _ENDLESS = re.compile(
 
 
 @compact
-@tool
+@tool(aftermath=of_command)
 async def bash(
     context: ToolContext,
     command: str,
@@ -67,7 +68,7 @@ async def bash(
 
 
 @compact
-@tool(name="bash")
+@tool(name="bash", aftermath=of_command)
 async def minimal_bash(context: ToolContext, command: str) -> ToolResult:
     """Run commands in a persistent bash shell.
 

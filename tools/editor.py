@@ -11,6 +11,7 @@ from pydantic import BeforeValidator
 from agentkit.errors import ToolError
 from agentkit.tool import Claim, ToolContext, ToolResult, tool
 from agentkit.tools import _paths
+from agentkit.tools._aftermath import of_edit
 from agentkit.tools._edit import FileEdit
 from agentkit.tools._schema import compact
 
@@ -33,7 +34,7 @@ def _claims(arguments: dict[str, Any]) -> tuple[Claim, ...]:
 
 
 @compact
-@tool(claims=_claims)
+@tool(claims=_claims, aftermath=of_edit)
 async def str_replace_editor(
     context: ToolContext,
     command: Command,

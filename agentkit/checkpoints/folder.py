@@ -48,8 +48,8 @@ class Scan:
     """A workspace at one moment."""
 
     tree: Tree = field(default_factory=Tree)
-    stamps: dict[str, Stamp] = field(default_factory=dict[str, Stamp])
-    """Of files whose stamp can be trusted the next time."""
+    stamps: dict[str, dict[str, Stamp]] = field(default_factory=dict[str, dict[str, Stamp]])
+    """By folder and name, of files whose stamp can be trusted the next time."""
     files: int = 0
     size: int = 0
     """Bytes of all covered files together."""
@@ -63,6 +63,14 @@ class Scan:
     def entry(self, path: str) -> Entry | None:
         folder, _, name = path.rpartition("/")
         return self.tree.get(folder, {}).get(name)
+
+    def stamp(self, path: str) -> Stamp | None:
+        folder, _, name = path.rpartition("/")
+        return self.stamps.get(folder, {}).get(name)
+
+    def trust(self, path: str, stamp: Stamp) -> None:
+        folder, _, name = path.rpartition("/")
+        self.stamps.setdefault(folder, {})[name] = stamp
 
 
 @dataclass(slots=True)

@@ -11,10 +11,11 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from anyio import to_thread
 
@@ -119,31 +120,42 @@ class _Look:
 
     def folder(self, visit: _Visit) -> None:
         """Take in the entries of an open folder, and of those below it."""
-        known = self._last.tree.get(visit.folder, {})
-        made = self._scan.tree[visit.folder] = {}
         with os.scandir(visit.fd) as listing:
-            found = list(listing)
-        rules = self._rules(visit, {each.name for each in found})
+            found = {each.name: each for each in listing}
+        rules = self._rules(visit, found)
+        known = self._last.tree.get(visit.folder, _NOTHING)
+        stamps = self._last.stamps.get(visit.folder, {})
+        made, kept = dict[str, Entry](), dict[str, Stamp]()
+        self._scan.tree[visit.folder], self._scan.stamps[visit.folder] = made, kept
         below: list[str] = []
-        for each in found:
-            name = each.name
-            if name not in known and (
+        size = 0
+        for name, each in found.items():
+            entry = known.get(name)
+            if entry is None and (
                 visit.known_only or rules.ignores(name, folder=each.is_dir(follow_symlinks=False))
             ):
                 continue
             try:
                 facts = each.stat(follow_symlinks=False)
-                entry = self._entry(visit, name, facts, known.get(name))
+                # Nearly all files are the same as ever: those must cost next to nothing.
+                stamp = stamps.get(name)
+                if entry is not None and stamp is not None and stamp == _stamp(facts):
+                    kept[name] = stamp
+                else:
+                    entry = self._entry(visit, name, facts, entry)
             except OSError as error:
                 if error.errno != errno.ENOENT:  # it was there when it was listed
                     self._scan.skipped.append(join(visit.folder, name))
                 continue
             if entry is not None:
                 made[name] = entry
-                self._scan.files += 1
-                self._scan.size += entry.size
-                if entry.kind == "d":
+                size += entry[2]
+                if entry[0] == "d":
                     below.append(name)
+                elif entry[3][0] == "~":
+                    self._scan.unkept[join(visit.folder, name)] = entry.content
+        self._scan.files += len(made)
+        self._scan.size += size
         if self._scan.files > self._host.bounds.files:
             raise TooMany
         for name in below:
@@ -165,7 +177,7 @@ class _Look:
         finally:
             os.close(fd)
 
-    def _rules(self, visit: _Visit, names: set[str]) -> Rules:
+    def _rules(self, visit: _Visit, names: Container[str]) -> Rules:
         files: list[IgnoreFile] = []
         for name in IGNORE_FILES:
             if name in names:
@@ -181,24 +193,23 @@ class _Look:
     ) -> Entry | None:
         kind = stat.S_IFMT(facts.st_mode)
         if kind == stat.S_IFREG:
-            return self._file(visit, name, facts, known)
+            return self._file(visit, name, facts)
         if kind == stat.S_IFDIR:
-            return Entry("d", stat.S_IMODE(facts.st_mode), 0, "")
+            mode = stat.S_IMODE(facts.st_mode)
+            return known if known == ("d", mode, 0, "") else Entry("d", mode, 0, "")
         if kind == stat.S_IFLNK:
             target = os.fsencode(os.readlink(name, dir_fd=visit.fd))
             return Entry("l", 0, len(target), self._contents.add(target))
         return None  # sockets, pipes and devices are not covered
 
-    def _file(self, visit: _Visit, name: str, facts: os.stat_result, known: Entry | None) -> Entry:
-        path, limit = join(visit.folder, name), self._host.bounds.file_bytes
-        stamp = _stamp(facts)
-        if known is not None and self._last.stamps.get(path) == stamp:
-            entry = known
-        elif facts.st_size > limit:
+    def _file(self, visit: _Visit, name: str, facts: os.stat_result) -> Entry:
+        limit = self._host.bounds.file_bytes
+        stamp = Stamp(*_stamp(facts))
+        if facts.st_size > limit:
             entry = _unkept(facts)
         else:
             data, facts = _read(visit.fd, name, limit)
-            stamp = _stamp(facts)
+            stamp = Stamp(*_stamp(facts))
             self._scan.read += 1
             mode = stat.S_IMODE(facts.st_mode)
             if len(data) > limit:
@@ -207,15 +218,17 @@ class _Look:
                 entry = _unkept(facts, "~s")
             else:
                 entry = Entry("f", mode, len(data), self._contents.add(data))
-        if not entry.kept:
-            self._scan.unkept[path] = entry.content
         if stamp.ctime < self._fresh:
-            self._scan.stamps[path] = stamp
+            self._scan.stamps[visit.folder][name] = stamp
         return entry
 
 
-def _stamp(facts: os.stat_result) -> Stamp:
-    return Stamp(facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
+def _stamp(facts: os.stat_result) -> tuple[int, int, int, int, int]:
+    """What a ``Stamp`` holds, as a plain tuple: ten thousand of them are only compared."""
+    return (facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
+
+
+_NOTHING: Mapping[str, Entry] = MappingProxyType({})
 
 
 def _unkept(facts: os.stat_result, why: str = "~") -> Entry:

@@ -77,7 +77,7 @@ class InnerFolder:
             elif entry is not None:
                 self._enter(scan, path, entry)
             if stamp.ctime < moment and stat.S_ISREG(stamp.mode):
-                scan.stamps[path] = stamp
+                scan.trust(path, stamp)
         await self._read(changed, scan, contents)
         return scan
 
@@ -156,7 +156,7 @@ class InnerFolder:
         if stat.S_ISLNK(stamp.mode):
             target = links.get(path)
             return None if target is None else Entry("l", 0, len(target), contents.add(target))
-        if last.stamps.get(path) == stamp:
+        if last.stamp(path) == stamp:
             return last.entry(path)
         if stamp.size > self._bounds.file_bytes:
             return Entry("f", mode, stamp.size, f"~{stamp.mtime}")

@@ -34,6 +34,7 @@ from agentkit.sandbox import (
     OutputCallback,
     Progress,
     Pty,
+    Remains,
 )
 from agentkit.sandboxes import _search
 from agentkit.sandboxes._forking import Forking
@@ -91,6 +92,10 @@ class HarborSandbox(Forking):
     @property
     def ref(self) -> Mapping[str, str]:
         return {}
+
+    @property
+    def remains(self) -> Remains | None:
+        return None
 
     @property
     def description(self) -> str:

@@ -83,7 +83,8 @@ ALL: tuple[type[Event], ...] = (
     Restored,
     SessionFinished,
 )
-_BY_TYPE = {event.type: event for event in ALL}
+_BY_TYPE = {event.type: (event, frozenset(x.name for x in fields(event))) for event in ALL}
+_NO_FIELDS: frozenset[str] = frozenset()
 _NESTED: dict[str, Any] = {"usage": Usage, "calls": ToolCall, "checks": CheckReport}
 
 
@@ -107,11 +108,15 @@ def from_dict(data: Mapping[str, Any]) -> Event:
     Raises:
         ValueError: the type is not known to this version.
     """
-    cls = _BY_TYPE.get(str(data.get("type")))
+    cls, known = _BY_TYPE.get(str(data.get("type")), (None, _NO_FIELDS))
     if cls is None:
         raise ValueError(f"unknown event type {data.get('type')!r}")
-    known = {each.name for each in fields(cls)}
-    return cls(**{key: _typed(key, value) for key, value in data.items() if key in known})
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in known:
+            # A session's opening does this for every event: most values are plain.
+            values[key] = _typed(key, value) if isinstance(value, (dict, list)) else value
+    return cls(**values)
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
+from collections.abc import Generator
 from functools import cache
 from pathlib import Path
 
@@ -83,3 +85,19 @@ def postgres_url() -> str:
             pytest.fail(f"a PostgreSQL server is required: {reason}", pytrace=False)
         pytest.skip(f"no PostgreSQL server: {reason}")
     return url
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Generator[str]:
+    """The URL of an empty database."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute(f"CREATE DATABASE {name}".encode())
+    database = str(conninfo_to_dict(postgres_url)["dbname"])
+    base, found, query = postgres_url.partition("?")
+    yield base.removesuffix(database) + name + found + query
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -82,8 +82,11 @@ def _leads_here(document: Document, arguments: dict[str, Any], before: str) -> b
     origins = _origins(document, arguments)
     if any(digest(each.to_bytes()) == before for each in origins):
         return True
-    # The ends of the lines that went cannot be told where the file mixes them.
-    return False if len(set(document.breaks)) < 2 and not _too_many(document, arguments) else None
+    if _too_many(document, arguments):
+        return None
+    # How lines ended that went is a guess, so their version may just not have been found.
+    breaks = [(arguments[name] or "").count("\n") for name in ("old_str", "new_str")]
+    return None if breaks[0] > breaks[1] or len(set(document.breaks)) > 1 else False
 
 
 def _origins(document: Document, arguments: dict[str, Any]) -> Iterator[Document]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +46,38 @@ def mortal() -> Generator[Mortal]:
     process.wait(30)
     assert process.stdout is not None
     process.stdout.close()
+
+
+@dataclass
+class Started:
+    """The real command as a process that can be killed."""
+
+    process: subprocess.Popen[str]
+
+    def wait_for(self, path: Path) -> None:
+        """Wait until the file is there, with something in it."""
+        give_up = time.monotonic() + 60
+        while not (path.exists() and path.stat().st_size):
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < give_up, f"{path} was never written"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def started(arguments: Sequence[str], home: Path, **env: str) -> Started:
+    """Start ``agentkit ARGUMENTS``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentkit.cli", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "AGENTKIT_HOME": str(home), "NO_COLOR": "1", **env},
+    )
+    return Started(process)
 
 
 TALLY = ("kills tried", "resumes", "events lost", "effects repeated")

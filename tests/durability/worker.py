@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from psycopg import Connection
 
 from agentkit import Agent, Ladder
 from agentkit.errors import AgentkitError
@@ -26,8 +27,9 @@ from agentkit.events import ModelDelta
 from agentkit.models.retry import RetryPolicy
 from agentkit.sandboxes import Docker, Local
 from agentkit.stores import Batches, Row
+from agentkit.stores.postgres import PostgresStore
 from agentkit.stores.sqlite import SQLiteStore
-from agentkit.tools import shell
+from agentkit.tools import edit, shell
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class Job:
     task: str = "Work."
     resume: bool = False
     sandbox: str = "local"
+    tools: str = "shell"
+    store: str = ""
+    """A PostgreSQL URL; "" is SQLite in ``home``."""
     kill_at: str = ""
     """``before:N``, ``inside:N`` or ``after:N`` the N-th commit; ``delta:N``."""
     kill_after: float | None = None
@@ -49,6 +54,29 @@ class Job:
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class MortalPostgres(PostgresStore):
+    """Likewise, on a server that lives on."""
+
+    def __init__(self, url: str, kill_at: str) -> None:
+        super().__init__(url)
+        where, _, number = kill_at.partition(":")
+        self._where, self._number = where, int(number or 0)
+        self.commits = 0
+
+    def append(self, session_id: str, rows: Sequence[Row]) -> None:
+        self.commits += 1
+        if self._where == "before" and self.commits == self._number:
+            die()
+        super().append(session_id, rows)
+        if self._where == "after" and self.commits == self._number:
+            die()
+
+    def _append(self, db: Connection[Any], session_id: str, rows: Sequence[Row]) -> None:
+        super()._append(db, session_id, rows)
+        if self._where == "inside" and self.commits == self._number:
+            die()
 
 
 class MortalStore(SQLiteStore):
@@ -77,11 +105,12 @@ class MortalStore(SQLiteStore):
 
 async def work(job: Job) -> int:
     """The session, with every event that was shown noted in a file at once."""
-    store = MortalStore(job.home, job.kill_at)
+    mortal = MortalPostgres if job.store else MortalStore
+    store = mortal(job.store or job.home, job.kill_at)
     sandbox: Any = (Docker if job.sandbox == "docker" else Local)(workspace=job.workspace)
     agent = Agent(
         "mortal",
-        tools=shell(),
+        tools=shell() if job.tools == "shell" else edit(),
         sandbox=sandbox,
         store=store,
         ladder=Ladder.single("deepseek-v4-flash"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from agentkit.sandbox import Remains
 from agentkit.sandboxes import Docker
 
 pytestmark = pytest.mark.docker
@@ -23,6 +24,7 @@ async def main():
     sandbox = await Docker(workspace=sys.argv[1], shell=sys.argv[2]).open("crash")
     shell = await sandbox.shell()
     await shell.run("mkdir -p deep && cd deep; export KEPT='a b'; sleep 4711 & echo $! >../server")
+    await shell.run("setsid sleep 4714 & true")
     job = await sandbox.start_job("echo begun; sleep 4712; echo ended", name="long")
     while not (await job.poll()).data:
         pass
@@ -57,6 +59,9 @@ async def test_after_kill_9_shell_jobs_and_servers_are_there(kind: str, tmp_path
         assert result.shell_restarted
         server = await sandbox.exec("kill -0 $(cat server) && echo lives")
         assert server.output.data == b"lives\n"
+        apart = await sandbox.exec("pgrep -fc '^sleep 4714'")
+        assert apart.output.data == b"1\n"
+        assert sandbox.remains == Remains(frozenset({"main"}), {"main": 2})
         assert [(each.name, each.running) for each in await sandbox.jobs()] == [("long", True)]
         job = await sandbox.job("long")
         assert (await job.poll()).data == b"begun\n"

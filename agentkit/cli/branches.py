@@ -146,6 +146,12 @@ def replay(
     found = anyio.run(lambda: play(events, agent, tools="live" if live else "log"))
     if found.drift is None:
         print(f"no drift: {found.compared} events of {found.turns} turns are alike")
+        if found.until:
+            print(
+                f"played up to {found.until}; what follows rests on prices, times and other lanes"
+                " of then, and is not played"
+            )
+        print(f"{found.rebuilt} requests of all lanes rebuilt from the log, byte for byte")
         return
     from agentkit.cli import text
 

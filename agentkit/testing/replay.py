@@ -21,6 +21,7 @@ from anyio.lowlevel import checkpoint
 from agentkit import events as e
 from agentkit.agent import Agent
 from agentkit.errors import AgentkitError, SessionError, ToolError
+from agentkit.escalation.policy import Policy
 from agentkit.hooks import Call as AskedCall
 from agentkit.hooks import Hooks, Refuse
 from agentkit.ladder import Ladder, Rung
@@ -29,6 +30,7 @@ from agentkit.log import read
 from agentkit.models.types import ToolCall
 from agentkit.sandbox import Capabilities, ExecResult, Output
 from agentkit.session import Session
+from agentkit.state import State
 from agentkit.stores.memory import MemoryStore
 from agentkit.testing.script import Call, Reply
 from agentkit.testing.server import FakeDeepSeek
@@ -91,6 +93,10 @@ class Replayed:
     """Events that were alike, or both were looked at before the drift."""
     turns: int
     drift: Drift | None
+    rebuilt: int = 0
+    """Requests of all lanes that the log determines byte for byte."""
+    until: str = ""
+    """Where playing ended before the session's end, and why; "" where all of it was played."""
 
 
 def read_file(path: Path) -> list[e.Event]:
@@ -122,7 +128,10 @@ def read_file(path: Path) -> list[e.Event]:
 async def replay(
     events: Sequence[e.Event], agent: Agent | None = None, *, tools: Tools = "log"
 ) -> Replayed:
-    """Play the session again and compare.
+    """Play the session again and compare, and rebuild each request of it from the log.
+
+    What is played ends where the work goes to another lane (``Replayed.until``): a climb, a plan,
+    a subagent or a fold rests on prices, times and sizes of then. Requests are rebuilt to the end.
 
     Args:
         agent: whose definition to use, with its hooks and ladder; None makes one of the log.
@@ -138,12 +147,45 @@ async def replay(
         raise SessionError(
             "live tools need an agent that has them", hint="Give one, or tools='log'"
         )
-    answers = [each for each in events if isinstance(each, e.ModelResponded | e.ModelAdvised)]
+    played, until = _one_lane(events)
+    answers = [each for each in played if isinstance(each, e.ModelResponded | e.ModelAdvised)]
     with FakeDeepSeek([_reply(each) for each in answers]) as server:
-        player = _Player(events, _prepared(agent, events, opened, server.base_url, tools))
+        player = _Player(played, _prepared(agent, played, opened, server.base_url, tools))
         replayed = await player.play()
-    compared, drift = compare(events, replayed, exact=tools == "log")
-    return Replayed(compared, sum(isinstance(x, e.ModelResponded) for x in replayed), drift)
+    compared, drift = compare(played, replayed, exact=tools == "log", whole=not until)
+    rebuilt, broken = rebuild(events)
+    return Replayed(compared, len(answers), drift or broken, rebuilt, until)
+
+
+def rebuild(events: Sequence[e.Event]) -> tuple[int, Drift | None]:
+    """Derive each request from the log: how many have the bytes that were sent, and which has not.
+
+    Requests that sent a part of their lane's history, as summaries of a fold do, are left out.
+    """
+    state, rebuilt = State(), 0
+    for event in events:
+        state.apply(event)
+        if isinstance(event, e.ModelRequested) and event.upto is None:
+            prefix = state.lanes[event.lane].prefix
+            if prefix != event.prefix:
+                return rebuilt, Drift(event.seq, event.type, "prefix", event.prefix, prefix)
+            rebuilt += 1
+    return rebuilt, None
+
+
+def _one_lane(events: Sequence[e.Event]) -> tuple[Sequence[e.Event], str]:
+    """The events before another lane has a part in the work, and where and why they end."""
+    lanes = 0
+    for index, event in enumerate(events):
+        lanes += isinstance(event, e.LaneOpened)
+        what = ""
+        if isinstance(event, e.RungChanged) and event.form != "note":
+            what = f"{event.form} to {event.to_rung}"
+        elif lanes > 1 or isinstance(event, e.Folded):
+            what = f"lane {event.lane}"
+        if what:
+            return events[:index], f"event {event.seq} ({event.type}, {what})"
+    return events, ""
 
 
 def _reply(event: e.ModelResponded | e.ModelAdvised) -> Reply:
@@ -161,6 +203,11 @@ def _prepared(
     if agent is None:
         started = next((x for x in events if isinstance(x, e.SessionStarted)), None)
         agent = Agent(started.agent if started else "replay", instructions=opened.system)
+    policy = agent.ladder.policy
+    if not any(isinstance(each, e.RungChanged) for each in events):
+        policy = replace(
+            policy or Policy(), forms=frozenset()
+        )  # nothing was reacted to, whatever its policy
     changes: dict[str, Any] = {}
     if tools == "log":
         results = _Results(events)
@@ -176,7 +223,7 @@ def _prepared(
         }
     return replace(
         agent,
-        ladder=Ladder("replay", (rung,), policy=agent.ladder.policy),
+        ladder=Ladder("replay", (rung,), policy=policy),
         base_url=url,
         api_key="replay",
         user_id=opened.user_id,
@@ -390,12 +437,17 @@ def _runs(events: Sequence[e.Event]) -> list[_Recording]:
 
 
 def compare(
-    recorded: Sequence[e.Event], replayed: Sequence[e.Event], *, exact: bool = True
+    recorded: Sequence[e.Event],
+    replayed: Sequence[e.Event],
+    *,
+    exact: bool = True,
+    whole: bool = True,
 ) -> tuple[int, Drift | None]:
     """How many events are alike, and the first that is not.
 
     Args:
         exact: compare the bytes of requests; else the arguments as tools took them.
+        whole: what was replayed beyond the recorded events is a drift, too.
     """
     ours, theirs = _comparable(recorded), _comparable(replayed)
     for index, one in enumerate(ours):
@@ -405,7 +457,7 @@ def compare(
         drift = _difference(one, other, exact=exact)
         if drift is not None:
             return index, drift
-    if len(theirs) > len(ours):
+    if whole and len(theirs) > len(ours):
         more = theirs[len(ours)]
         return len(ours), Drift(None, more.type, "", "nothing", _short(e.to_dict(more)))
     return len(ours), None

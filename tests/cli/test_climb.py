@@ -165,6 +165,14 @@ def test_a_weak_model_consults_hands_off_and_steps_down(
     after = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=project, check=False)
     assert after.returncode == 0, "the world agrees"
 
+    asked = sum(each["type"] == "model.requested" for each in events)
+    changed = next(each for each in events if each["type"] == "rung.changed")
+    again = cli("sessions", "replay", "climb")
+    assert again.code == 0, again.out + again.err
+    assert "no drift" in again.out
+    assert f"played up to event {changed['seq']} (rung.changed, consult to " in again.out
+    assert f"{asked} requests of all lanes rebuilt from the log, byte for byte" in again.out
+
     shown = cli("sessions", "show", "climb").out
     story = shown[shown.index("course") :].split("\n\n")[0].splitlines()
     assert len(story) <= 11, story

@@ -21,7 +21,7 @@ from agentkit.models.retry import RetryPolicy
 from agentkit.sandboxes import Local
 from agentkit.stores.memory import MemoryStore
 from agentkit.testing import Call, FakeDeepSeek, Reply
-from agentkit.testing.replay import compare, read_file, replay
+from agentkit.testing.replay import compare, read_file, rebuild, replay
 from agentkit.tools import coder
 
 pytestmark = pytest.mark.anyio
@@ -221,3 +221,26 @@ async def test_bad_input(events: list[e.Event], tmp_path: Path) -> None:
     path.write_bytes(b"".join(export(events, "jsonl").splitlines(keepends=True)[3:]))
     with pytest.raises(SessionError, match="no whole session"):
         read_file(path)
+
+
+async def test_every_request_is_rebuilt_and_a_changed_byte_is_named(tmp_path: Path) -> None:
+    events = await a_session(tmp_path, ["First.", "Second."], "one", "two")
+    assert rebuild(events) == (2, None)
+    index = next(i for i, x in enumerate(events) if isinstance(x, e.Message) and x.text == "two")
+    changed = [*events[:index], replace(events[index], text="2"), *events[index + 1 :]]
+    count, drift = rebuild(changed)
+    assert count == 1
+    assert drift is not None
+    assert (drift.type, drift.field) == ("model.requested", "prefix")
+
+
+async def test_a_session_with_a_planner_plays_up_to_its_lane(tmp_path: Path) -> None:
+    """What cannot be played is named; its requests are compared all the same."""
+    events = await a_session(tmp_path, ["First.", "Second."], "one")
+    opened = next(x for x in events if isinstance(x, e.LaneOpened))
+    seq = len(events)
+    other = replace(opened, lane="plan", role="plan", parent="main", head="", seq=seq + 1)
+    found = await replay([*events, other])
+    assert found.drift is None
+    assert found.until == f"event {seq + 1} (lane.opened, lane plan)"
+    assert found.rebuilt == 1

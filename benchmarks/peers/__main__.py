@@ -75,7 +75,9 @@ def run(name: str, turns: int, fault: str = "") -> Measured | None:
     python = Path(sys.executable) if name in OURS else own
     if not python.exists():
         return None
-    with FakeDeepSeek(answer, faults={3: fault} if fault else None, keep=False) as server:
+    with FakeDeepSeek(
+        answer, faults={3: fault} if fault else None, keep=False, exact=False
+    ) as server:
         line = [str(python), str(Path(__file__).with_name("contenders.py")), name, server.base_url]
         try:
             done = subprocess.run(

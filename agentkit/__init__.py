@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from agentkit.hooks import Call, Hooks, Refuse
     from agentkit.ladder import Ladder, Rung
     from agentkit.limits import Limits
-    from agentkit.session import Result, Session
+    from agentkit.result import Result
+    from agentkit.session import Session
 
 __all__ = [
     "Agent",

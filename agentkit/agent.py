@@ -21,9 +21,10 @@ from agentkit.ladder import Dialect, Ladder, Rung
 from agentkit.limits import Budget, Limits
 from agentkit.models import wire
 from agentkit.recall import recall_tool
+from agentkit.result import Result
 from agentkit.run import Briefing, Run
 from agentkit.secrets import Redactor
-from agentkit.session import Result, Session, new_id
+from agentkit.session import Session, new_id
 from agentkit.structured import Structured
 from agentkit.tool import Tool, ToolContext, ToolResult, as_tool, tool
 

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,6 @@ from agentkit.escalation.home import bring_home
 from agentkit.escalation.off_peak import wait_for_off_peak
 from agentkit.escalation.planning import plan_first
 from agentkit.events import (
-    CheckReport,
     Event,
     Message,
     RunStarted,
@@ -47,7 +46,7 @@ from agentkit.guard import differences, renew
 from agentkit.log import EventLog, read
 from agentkit.loop import Outcome, work
 from agentkit.models.tokens import estimate_tokens
-from agentkit.models.types import Usage
+from agentkit.result import Result, exit_code
 from agentkit.run import Run
 from agentkit.state import State, replay
 
@@ -56,39 +55,6 @@ if TYPE_CHECKING:
     from agentkit.checkpoints.keeper import Checkpoints
     from agentkit.sandbox import Sandbox
     from agentkit.stores import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a run ended. Only ``finished`` means that the task was done and every check passes."""
-
-    status: Status
-    output: str
-    session_id: str
-    data: Any = None
-    """The validated result where the agent has an ``output_type``."""
-    checks: tuple[CheckReport, ...] = ()
-    cost_usd: float = 0.0
-    """US dollars of the whole session so far."""
-    priced: bool = True
-    """False where some request had no known price: the cost is then too low."""
-    usage: Usage = field(default_factory=Usage)
-    """Tokens of the whole session so far."""
-    turns: int = 0
-    """Answered requests of the whole session so far."""
-    duration: float = 0.0
-    """Seconds of this run."""
-    exit_code: int = 0
-    """What the command line would exit with."""
-
-    @property
-    def ok(self) -> bool:
-        return self.status == "finished"
-
-    @property
-    def cache_hit_ratio(self) -> float:
-        """Share of all input that was billed at the cache-hit price, 0 to 1."""
-        return self.usage.hit_ratio
 
 
 def new_id() -> str:
@@ -506,7 +472,7 @@ class Session:
         run.append(
             SessionFinished(
                 status=status,
-                exit_code=_exit_code(status, error),
+                exit_code=exit_code(status, error),
                 output=outcome.output or (str(error) if error is not None else ""),
                 error=type(error).__name__ if error is not None else "",
                 data=outcome.data,
@@ -524,21 +490,4 @@ class Session:
         finished = self._run.state.finished
         if finished is None:
             raise SessionError("the session has no ended run yet")
-        return Result(
-            status=finished.status,
-            output=finished.output,
-            session_id=self.id,
-            data=self._data,
-            checks=finished.checks,
-            cost_usd=finished.cost_usd,
-            priced=finished.priced,
-            usage=finished.usage,
-            turns=finished.turns,
-            duration=finished.duration,
-            exit_code=finished.exit_code,
-        )
-
-
-def _exit_code(status: Status, error: BaseException | None) -> int:
-    codes = {"finished": 0, "failed": 1, "limit": 3, "cancelled": 130, "error": 1}
-    return error.exit_code if isinstance(error, AgentkitError) else codes[status]
+        return Result.of(finished, self.id, self._data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socketserver
@@ -33,6 +34,13 @@ pytestmark = [
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def rubbish() -> Iterator[None]:
+    """What the docker package drops is collected here, and not in somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,13 @@ pytestmark = [
     # The docker package neither closes its pipes to ssh nor waits for its end.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def rubbish() -> Iterator[None]:
+    """What the docker package drops is collected here, and not in somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from agentkit.errors import SandboxGone
+from agentkit.errors import SandboxError, SandboxGone
 from agentkit.sandbox import (
     DEFAULT_KEEP,
     FLOOD_LIMIT,
@@ -216,7 +216,12 @@ class RuntimeSandbox(Forking, ABC):
         argv = ["/bin/sh", "-c", _TERMINAL, "agentkit", self._kind, command]
         argv.append(self._files.absolute(cwd or self._workdir))
         # Half a terminal could not be ended.
-        terminal = await shielded(lambda: self.spawn_terminal(argv, variables, rows, columns))
+        try:
+            terminal = await shielded(lambda: self.spawn_terminal(argv, variables, rows, columns))
+        except SandboxError:
+            # The engine may have died after it had started the program.
+            self._control.owe(cookie)
+            raise
         pty = PtySession(f"pty{self._made}", cookie, terminal, self._control)
         self._ptys.append(pty)
         return pty

@@ -156,13 +156,17 @@ class EngineSandbox(RuntimeSandbox):
             return facts["ExitCode"]
 
         # The engine answers before the program runs, and only then can be resized, or ended.
-        with anyio.move_on_after(_START_LIMIT):
-            while True:
-                facts = await self._engine.call(lambda: api.exec_inspect(exec_id))
-                if (facts["Running"] and facts["Pid"]) or facts["ExitCode"] is not None:
-                    break
-                await anyio.sleep(0.005)
-        await resize(rows, columns)
+        try:
+            with anyio.move_on_after(_START_LIMIT):
+                while True:
+                    facts = await self._engine.call(lambda: api.exec_inspect(exec_id))
+                    if (facts["Running"] and facts["Pid"]) or facts["ExitCode"] is not None:
+                        break
+                    await anyio.sleep(0.005)
+            await resize(rows, columns)
+        except BaseException:
+            await channel.aclose()
+            raise
         return Terminal(channel, resize, exit_code)
 
 

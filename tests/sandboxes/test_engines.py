@@ -187,7 +187,7 @@ async def test_an_engine_that_dies_in_mid_command(
     tmp_path: Path,
     call: Callable[[Sandbox], Awaitable[object]],
 ) -> None:
-    session = f"dying{call.__name__}"
+    session = f"dying{call.__name__}-{os.getpid()}"
     sandbox = await Docker(workspace=tmp_path, host=proxy.address).open(session)
     shell = await sandbox.shell()
     await shell.run("export A=kept; cd /tmp")

@@ -10,8 +10,9 @@ from typing import Any
 import anyio
 
 from agentkit.errors import SandboxError, SandboxGone
-from agentkit.sandbox import Capabilities, Progress
+from agentkit.sandbox import Capabilities, Ended, Progress
 from agentkit.sandboxes._channel import Channel
+from agentkit.sandboxes._disk import DiskWatch, in_bytes
 from agentkit.sandboxes._engine import Engine, connect
 from agentkit.sandboxes._environment import QUIET
 from agentkit.sandboxes._pty import Terminal
@@ -33,6 +34,7 @@ class Container:
         user: who commands run as; its image's user if not given.
         shell: ``auto`` is bash where the image has it.
         lease: seconds after which jobs and servers end when this process is gone.
+        disk: what may be written in its own layer; a command that passes it is ended.
         host: the engine's address, in place of DOCKER_HOST.
     """
 
@@ -41,6 +43,7 @@ class Container:
     user: str = ""
     shell: ShellKind = "auto"
     lease: float = 300.0
+    disk: str | None = None
     host: str | None = None
 
     @property
@@ -214,10 +217,16 @@ class ContainerSandbox(EngineSandbox):
         )
         self._name = provider.name
         self._image = str(facts["Config"]["Image"])
+        limit = in_bytes(provider.disk) if provider.disk else 0
+        self._disk = DiskWatch(engine, facts["Id"], limit, None) if limit else None
 
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(isolated=True, pty=True, jobs=True, reopen=True)
+
+    async def examine(self) -> Ended | None:
+        full = await self._disk.look() if self._disk else ""
+        return "disk" if full else None
 
     @property
     def ref(self) -> Mapping[str, str]:

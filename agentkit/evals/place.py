@@ -30,9 +30,15 @@ class Place:
     """One running container. Agent and tests come and go; their processes stay until the end."""
 
     def __init__(
-        self, engine: Engine, container: str, workdir: str, egress: Egress | None = None
+        self,
+        engine: Engine,
+        container: str,
+        workdir: str,
+        egress: Egress | None = None,
+        storage_mb: int | None = None,
     ) -> None:
         self.container = container
+        self._disk = f"{storage_mb}m" if storage_mb else None
         self.workdir = workdir
         self._engine = engine
         self._egress = egress
@@ -65,7 +71,9 @@ class Place:
             if egress is not None:
                 egress.proxy.stop()
             raise
-        place = cls(engine, container, environment.workdir or workdir, egress)
+        place = cls(
+            engine, container, environment.workdir or workdir, egress, environment.storage_mb
+        )
         try:
             await engine.call(lambda: engine.api.start(container), container=container)
             await place.let_out()
@@ -93,7 +101,7 @@ class Place:
 
     def provider(self, user: str = "") -> Container:
         """The place as a sandbox, for an agent or for the tests."""
-        return Container(name=self.container, workdir=self.workdir, user=user)
+        return Container(name=self.container, workdir=self.workdir, user=user, disk=self._disk)
 
     async def run(
         self,
@@ -162,6 +170,7 @@ def _config(environment: Environment, name: str) -> dict[str, Any]:
         "mem_limit": memory,
         "memswap_limit": memory,
         "nano_cpus": int(environment.cpus * 1e9) if environment.cpus else None,
+        "ulimits": _file_size(environment.storage_mb),
         "oom_score_adj": 500,
         "log_config": LogConfig(type="none"),
     }
@@ -172,6 +181,15 @@ def _config(environment: Environment, name: str) -> dict[str, Any]:
         "labels": {LABEL: name, OWNER: owner_now(), SESSION: name},
         "host": {key: value for key, value in host.items() if value is not None},
     }
+
+
+def _file_size(storage_mb: int | None) -> list[Any] | None:
+    """One file ends at the storage limit at once; many files at the next look (``DiskWatch``)."""
+    from docker.types import Ulimit
+
+    if storage_mb is None:
+        return None
+    return [Ulimit(name="fsize", soft=storage_mb << 20, hard=storage_mb << 20)]
 
 
 def _packed(source: Path, target: str) -> bytes:

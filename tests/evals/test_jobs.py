@@ -195,6 +195,27 @@ def test_image_user_workdir_and_limits_are_kept(
     assert path.read_text().split() == ["worker", "/src", "mint", "lo", str(300 << 20)]
 
 
+def test_the_storage_limit_ends_what_passes_it(
+    cli: Cli, make_task: MakeTask, tmp_path: Path
+) -> None:
+    toml = "[environment]\nstorage_mb = 50\n"
+    many = "for i in $(seq 1000); do head -c 1000000 /dev/zero >f$i; sleep 0.01; done"
+    one = "head -c 60000000 /dev/zero >big; stat -c %s big"
+    script = [
+        Reply(calls=[Call("bash", {"command": one})]),
+        Reply(calls=[Call("bash", {"command": f"rm big; {many}; echo all written"})]),
+        "The disk is full.",
+    ]
+    with FakeDeepSeek(script) as server:
+        arguments = ["--base-url", server.base_url, "--job", str(tmp_path / "job")]
+        ran = cli("eval", str(make_task(toml=toml)), *arguments)
+        seen = [request.body["messages"][-1]["content"] for request in server.requests]
+    assert ran.code == 0, ran.err
+    assert str(50 << 20) in seen[1]
+    assert "all written" not in seen[2]
+    assert "disk" in seen[2]
+
+
 def test_an_allow_list_is_enforced(cli: Cli, make_task: MakeTask, tmp_path: Path) -> None:
     """A host on the list is refused only by the world beyond the proxy, all others by the proxy."""
     toml = "[environment]\nnetwork_mode = 'allowlist'\nallowed_hosts = ['good.invalid']\n"

@@ -291,15 +291,15 @@ def test_the_money_limit_of_a_job_holds(cli: Cli, make_task: MakeTask, tmp_path:
         return Reply(calls=[Call("bash", {"command": f"echo {len(request['messages'])}"})])
 
     with FakeDeepSeek(answer) as server:
-        arguments = ["-k", "3", "-n", "1", "--max-cost", "0.004", "--base-url", server.base_url]
+        arguments = ["-k", "3", "-n", "1", "--max-cost", "0.0015", "--base-url", server.base_url]
         ran = cli("eval", str(folder), *arguments, "--job", str(tmp_path / "job"))
         again = cli("eval", str(folder), *arguments, "--job", str(tmp_path / "job"))
         spent = sum(each["agent_result"]["cost_usd"] for each in results(tmp_path / "job"))
     assert (ran.code, again.code) == (3, 3), ran.err
-    assert "money limit of $0.004" in ran.out
+    assert "money limit of $0.0015" in ran.out
     assert spent == 0, "a trial that the job's limit cut short is no verdict"
     line, *_ = (tmp_path / "job" / "discarded.jsonl").read_text().splitlines()
-    assert 0 < json.loads(line)["cost_usd"] <= 0.004
+    assert 0 < json.loads(line)["cost_usd"] <= 0.0015
 
 
 def test_without_an_engine(cli: Cli, make_task: MakeTask, tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_ctrl_c_leaves_no_container_and_a_job_that_goes_on(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
     job = tmp_path / "job"
-    folder = make_task(solution="sleep 60\n")
+    folder = make_task("interrupted", solution="sleep 60\n")
     line = command(["eval", str(folder), "--agent", "oracle", "--job", str(job)])
     process = subprocess.Popen(line, env=environment({}), stderr=subprocess.PIPE, text=True)
     _wait_for(lambda: any("agent works" in each.read_text() for each in job.glob("*/trial.log")))

@@ -405,7 +405,7 @@ def _words_by_request(events: Sequence[e.Event]) -> list[list[e.Message | e.Stee
 def _outside(event: e.Message, first: bool) -> bool:
     if event.source == "hook":
         return True
-    limit = " limit are used." in event.text
+    limit = " limit are used" in event.text
     return event.source == "agentkit" and (first or limit or event.text.startswith(_SURROUNDINGS))
 
 

@@ -65,7 +65,7 @@ _HOME = {
     "Ladder": "ladder",
     "Rung": "ladder",
     "Limits": "limits",
-    "Result": "session",
+    "Result": "result",
     "Session": "session",
 }
 

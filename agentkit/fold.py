@@ -53,16 +53,16 @@ names and values that matter; what is running; what is still to be done.]"""
 def is_full(run: Run) -> bool:
     """Whether the lane's next request would pass nine tenths of the window."""
     model = run.catalogue.model(run.lane.rung.model)
-    # Of a model that is not listed the window is unknown: its provider says when it is full. And
-    # a lane that is full from its start is not helped by another fold.
-    if not model.known or len(run.lane.turns) < 2:
+    # Of a model that is not listed the window is unknown: its provider says when it is full.
+    if not model.known:
         return False
     full = FULL * model.context
     tokens = run.state.prompt_tokens(run.lane_name)
     estimated = tokens - run.state.counted_tokens(run.lane_name)
     if abs(tokens - full) < DOUBT * estimated:
         tokens = run.state.prompt_tokens(run.lane_name, exact=True)
-    return tokens > full
+    # A lane that is full from its start is not helped by another fold.
+    return tokens > full and len(run.lane.turns) >= 2
 
 
 async def fold(run: Run) -> None:

@@ -21,6 +21,9 @@ from agentkit.stores import Row, Store
 
 E = TypeVar("E", bound=Event)
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+"""Made once: ``json.dumps`` with options makes one for each value."""
+
 
 class Watch:
     """One watcher's view of a log."""
@@ -129,7 +132,7 @@ def read(store: Store, session_id: str, after: int = 0, upto: int | None = None)
 def as_row(event: Event) -> Row:
     """The event as a store keeps it."""
     record = to_dict(event)
-    data = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    data = _ENCODER.encode(record)
     try:
         data.encode()
     except UnicodeEncodeError:  # a lone surrogate: only escapes survive the round trip

@@ -11,11 +11,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from agentkit.errors import AgentkitError
-from agentkit.events import CheckFailed, Event, ModelFailed, SessionFinished, ToolFinished
+from agentkit.events import (
+    CheckFailed,
+    Event,
+    ModelFailed,
+    SessionFinished,
+    ToolFinished,
+    field_names,
+)
 from agentkit.events import ToolOutput as Piece
 from agentkit.models.types import ToolCall
 
@@ -102,11 +109,12 @@ class Redactor:
             self._held.pop(event.call_id, None)
         shapes = isinstance(event, _SPOKEN)
         changed: dict[str, Any] = {}
-        for each in fields(event):
-            value = getattr(event, each.name)
-            clean = self._value(value, shapes)
-            if clean is not value:
-                changed[each.name] = clean
+        for name in field_names(type(event)):
+            value = getattr(event, name)
+            if value and value is not True:
+                clean = self._value(value, shapes)
+                if clean is not value:
+                    changed[name] = clean
         return replace(event, **changed) if changed else event
 
     def error(self, error: AgentkitError) -> None:

@@ -6,7 +6,7 @@ they happen and not stored, so their ``seq`` is None.
 """
 
 from agentkit.events.base import Event, JsonObject, now
-from agentkit.events.codec import ALL, from_dict, json_schema, to_dict
+from agentkit.events.codec import ALL, field_names, from_dict, json_schema, to_dict
 from agentkit.events.model import (
     Folded,
     LaneOpened,
@@ -95,6 +95,7 @@ __all__ = [
     "ToolStarted",
     "ToolStatus",
     "Waited",
+    "field_names",
     "from_dict",
     "json_schema",
     "now",

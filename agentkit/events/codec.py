@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, cast
 
 from agentkit.events.base import Event, JsonObject
@@ -96,10 +97,16 @@ def to_dict(event: Event) -> JsonObject:
         "type": event.type,
         "lane": event.lane,
     }
-    for each in fields(event):
-        if each.name not in out:
-            out[each.name] = _plain(getattr(event, each.name))
+    for name in field_names(type(event)):
+        if name not in out:
+            out[name] = _plain(getattr(event, name))
     return out
+
+
+@cache
+def field_names(cls: type[Event]) -> tuple[str, ...]:
+    """The names of an event's fields, in order."""
+    return tuple(each.name for each in fields(cls))
 
 
 def from_dict(data: Mapping[str, Any]) -> Event:

@@ -19,6 +19,8 @@ from agentkit.ladder import Dialect, Rung
 from agentkit.models.profiles import PROFILES
 from agentkit.models.types import ToolCall
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 NO_OUTPUT = "(no output)"
 """Stands for an empty tool result, as in the vendor's own agent (deepseek-harness, 2026-08)."""
 
@@ -134,7 +136,7 @@ def encode(value: object) -> bytes:
         UsageError: the value holds what JSON cannot.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise UsageError(f"this cannot be sent to a model: {error}") from error
     try:

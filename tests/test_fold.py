@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from agentkit import Agent, ToolError, UsageError, tool
+from agentkit import Agent, Ladder, Limits, ToolError, UsageError, tool
 from agentkit.errors import ContextOverflow
 from agentkit.events import Folded, LaneOpened, ModelAdvised, ModelRequested, ToolFinished
 from agentkit.fold import INSTRUCTION, fold
@@ -90,6 +91,20 @@ async def test_a_full_window_opens_a_new_lane_from_a_warm_summary() -> None:
     assert len(opening) == 2
     assert TASK in opening[1]["content"]
     assert "Pages were read" in opening[1]["content"]
+    assert server.violations == []
+
+
+async def test_the_fold_of_a_long_history_is_read_from_the_cache() -> None:
+    """New is only the last result, which no request had held yet, and the question."""
+    with FakeDeepSeek(model(290)) as server:
+        limits = Limits(turns=None, cost_usd=None)
+        ladder = Ladder.single("deepseek-flash")  # so much reading alone would call the strong one
+        agent = replace(make(server, window=170_000), limits=limits, ladder=ladder)
+        result = await agent.run(TASK)
+    log = events(agent, result.session_id)
+    (asked,) = [event for event in log if isinstance(event, ModelAdvised)]
+    assert asked.usage.prompt_tokens > 0.85 * 170_000
+    assert asked.usage.hit_ratio >= 0.99
     assert server.violations == []
 
 

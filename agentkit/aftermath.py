@@ -46,7 +46,7 @@ async def _unknown(run: Run, begun: ToolStarted, events: Sequence[Event]) -> str
 
 
 async def _look(run: Run, begun: ToolStarted, events: Sequence[Event]) -> str:
-    """What the tool finds out; "" where it cannot know, or nobody can look."""
+    """What the tool finds out; "" where there is nothing to look at."""
     tool = run.tools.get(begun.tool)
     if tool is None or tool.aftermath is None or not run.ground.exists:
         return ""
@@ -67,8 +67,8 @@ async def _look(run: Run, begun: ToolStarted, events: Sequence[Event]) -> str:
     )
     try:
         return await tool.aftermath(context, begun.arguments)
-    except (SandboxError, ToolError):
-        return ""  # who needs the sandbox next is told why it does not open
+    except (SandboxError, ToolError) as error:
+        return f"What became of it could not be looked at. {error}"
 
 
 def _facts(events: Sequence[Event], kind: str) -> list[Mapping[str, Any]]:

@@ -25,8 +25,11 @@ async def of_command(context: ToolContext, arguments: dict[str, Any]) -> str:
     sandbox = await context.sandbox()
     shell = (await sandbox.shell()).name
     remains = sandbox.remains
-    if remains is None or arguments.get("interactive"):
-        return ""  # a new sandbox holds nothing of it, which a note says; terminals end by rule
+    if arguments.get("interactive"):
+        return ""  # terminals end by rule
+    if remains is None:
+        found = not sandbox.capabilities.reopen
+        return "" if found else "The sandbox that it ran in could not be entered again."
     if shell in remains.killed:
         text = "It was still running, and was killed."
     else:

@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from agentkit.testing import Call, FakeDeepSeek, Reply, assert_prefix_stable
 
 from .conftest import Mortal, started
 from .test_kills import again, stored, workspace
+
+Events = list[dict[str, Any]]
 
 EDITS = {
     "str_replace": {"old_str": "one", "new_str": "two"},
@@ -58,44 +61,76 @@ def test_whether_the_edit_was_made(command: str, tmp_path: Path, mortal: Mortal)
     assert told == {"made": 1, "not": 1}
 
 
-@pytest.mark.docker
-def test_run_kill_9_resume_with_a_container(own_home: Path, tmp_path: Path) -> None:
-    """The whole program, as users kill it; the container is found again."""
-    work = tmp_path / "work"
+COMMANDS = [
+    "setsid sleep 4711 >/dev/null 2>&1 & cd /tmp; export KEPT=yes",
+    "echo begun >>/workspace/effects; sleep 4712",
+    "echo $KEPT; pwd; pgrep -f 'sleep 4711' >/dev/null && echo the server lives",
+]
+
+
+def kill_and_resume(home: Path, work: Path, session: str, between: Callable[[], None]) -> Events:
+    """The whole program, killed by its user in the middle of the second command, and resumed."""
     work.mkdir()
     work.chmod(0o777)
-    session = f"killed-{secrets.token_hex(4)}"
-    commands = [
-        "setsid sleep 4711 >/dev/null 2>&1 & cd /tmp; export KEPT=yes",
-        "echo begun >>/workspace/effects; sleep 4712",
-        "echo $KEPT; pwd; pgrep -f 'sleep 4711' >/dev/null && echo the server lives",
-    ]
 
     def answer(request: dict[str, Any]) -> Reply:
         done = sum(each["role"] == "assistant" for each in request["messages"])
-        if done < len(commands):
-            return Reply(calls=[Call("bash", {"command": commands[done]})], reasoning="r")
+        if done < len(COMMANDS):
+            return Reply(calls=[Call("bash", {"command": COMMANDS[done]})], reasoning="r")
         return Reply("Done.")
 
     options = ["--workspace", str(work), "--preset", "minimal", "--model", "deepseek-v4-flash"]
     check = ["--check", "grep -q begun effects"]
     with FakeDeepSeek(answer) as server:
         url = ["--base-url", server.base_url]
-        run = started(["run", "Work.", "--session", session, *options, *check, *url], own_home)
+        run = started(["run", "Work.", "--session", session, *options, *check, *url], home)
         run.wait_for(work / "effects")
         run.kill()
-        resumed = started(["resume", session, "--json", *url], own_home)
+        between()
+        resumed = started(["resume", session, "--json", *url], home)
         out, err = resumed.process.communicate(timeout=100)
         assert resumed.process.returncode == 0, err
         assert_prefix_stable(server)
         assert server.violations == []
     events = [json.loads(line) for line in out.splitlines()]
+    assert events[-1]["status"] == "finished"
+    assert [each["passed"] for each in events[-1]["checks"]] == [True]
+    assert (work / "effects").read_text() == "begun\n"
+    assert containers(session) == []
+    return events
+
+
+def containers(session: str) -> list[str]:
+    command = ["docker", "ps", "-aq", "--filter", f"label=agentkit.session={session}"]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
+
+
+@pytest.mark.docker
+def test_run_kill_9_resume_with_a_container(own_home: Path, tmp_path: Path) -> None:
+    """The container is found again."""
+    session = f"killed-{secrets.token_hex(4)}"
+    events = kill_and_resume(own_home, tmp_path / "work", session, lambda: None)
+    opened = [each for each in events if each["type"] == "sandbox.opened"]
+    assert [each["reopened"] for each in opened] == [True], events
     results = [each for each in events if each["type"] == "tool.finished"]
     assert [each["status"] for each in results] == ["unknown", "done"]
     assert "It was still running, and was killed. 1 process that" in results[0]["content"]
     assert "yes\n/tmp\nthe server lives" in results[1]["content"]
-    assert events[-1]["status"] == "finished"
-    assert [each["passed"] for each in events[-1]["checks"]] == [True]
-    assert (work / "effects").read_text() == "begun\n"
-    left = ["docker", "ps", "-q", "--filter", f"label=agentkit.session={session}"]
-    assert subprocess.run(left, capture_output=True, check=True).stdout == b""
+
+
+@pytest.mark.docker
+def test_run_kill_9_resume_without_the_container(own_home: Path, tmp_path: Path) -> None:
+    """Somebody removed it meanwhile: the model is told what is lost, and what is not known."""
+    session = f"killed-{secrets.token_hex(4)}"
+
+    def remove() -> None:
+        (container,) = containers(session)
+        subprocess.run(["docker", "rm", "-f", container], capture_output=True, check=True)
+
+    events = kill_and_resume(own_home, tmp_path / "work", session, remove)
+    opened = [each for each in events if each["type"] == "sandbox.opened"]
+    assert [each["reopened"] for each in opened] == [False]
+    results = [each for each in events if each["type"] == "tool.finished"]
+    assert [each["status"] for each in results] == ["unknown", "done"]
+    assert "could not be entered again" in results[0]["content"]
+    assert "the server lives" not in results[1]["content"]

@@ -82,7 +82,9 @@ async def turns(run: Run) -> Outcome:
         answer = await _ask(run)
         if answer is not None:
             outcome = await _act(run, answer, patience)
-            if outcome is not None and not await came_down(run, outcome.output, outcome.achieved):
+            down = outcome is not None and await came_down(run, outcome.output, outcome.achieved)
+            # What was said during the last answer is read before it is the last.
+            if outcome is not None and not down and not run.steering:
                 return outcome
             if outcome is None and not await descend(run):
                 await react(run)

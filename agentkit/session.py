@@ -82,6 +82,7 @@ class Session:
         self._scope: anyio.CancelScope | None = None
         self._data: Any = None
         self._parked = False
+        self._listens = False
 
     async def __aenter__(self) -> Session:
         # Before anything is read: from here on the log is what this process makes of it.
@@ -173,6 +174,11 @@ class Session:
     def checkpoints(self) -> Checkpoints:
         """Checkpoints of the workspace: ``take``, ``restore``, ``diff``."""
         return self._run.checkpoints
+
+    @property
+    def listens(self) -> bool:
+        """Whether a run is under way that reads what ``steer`` says now, if nothing stops it."""
+        return self._listens
 
     async def sandbox(self) -> Sandbox:
         """The session's sandbox, opened if it is not yet.
@@ -409,11 +415,13 @@ class Session:
         outcome = Outcome("", achieved=False)
         status: Status = "cancelled"
         error: BaseException | None = None
+        self._listens = True
         try:
             await wait_for_off_peak(run, self._agent.off_peak_wait)
             run.budget.start()
             await self._open(run, message)
             outcome = await work(run)
+            self._listens = False
             status = "finished" if outcome.achieved else "failed"
         except TaskFailed as failure:
             status, error = "failed", failure
@@ -425,6 +433,7 @@ class Session:
                 run.log.redactor.error(fault)
             raise
         finally:
+            self._listens = False
             with anyio.CancelScope(shield=True):
                 if self._parked and status == "cancelled":
                     run.budget.stop()

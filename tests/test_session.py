@@ -270,6 +270,25 @@ async def test_steering_is_read_before_the_next_answer() -> None:
     assert [each["role"] for each in last[-3:]] == ["assistant", "tool", "user"]
 
 
+async def test_a_word_during_the_last_answer_is_read_before_the_end() -> None:
+    heard: list[bool] = []
+
+    async def after_model(_: Event) -> None:
+        heard.append(session.listens)
+        if len(heard) == 1:
+            await session.steer("In German, please.")
+
+    with FakeDeepSeek([says("It is five."), says("Es ist fünf.")]) as server:
+        agent = make(server, hooks=Hooks(after_model=after_model))
+        async with agent.session() as session:
+            assert not session.listens
+            result = await session.run("2 + 3?")
+            assert not session.listens
+    assert (result.output, heard) == ("Es ist fünf.", [True, True])
+    assert server.requests[1].body["messages"][-1]["content"] == "In German, please."
+    assert server.violations == []
+
+
 async def test_hooks_refuse_and_append_but_cannot_edit() -> None:
     seen: list[str] = []
 

@@ -73,6 +73,8 @@ class Hub:
     """Hands events and notices to the feeds of their session."""
 
     def __init__(self, store: Store) -> None:
+        self.on_post: Callable[[str], None] = lambda _: None
+        """Called with the session that has post."""
         self._store = store
         self._feeds: defaultdict[str, set[Feed]] = defaultdict(set[Feed])
         self._last: dict[str, int] = {}
@@ -124,6 +126,8 @@ class Hub:
                 await anyio.sleep(1)
 
     def _heard(self, notice: Notice) -> None:
+        if notice.seq == 0:
+            self.on_post(notice.session_id)
         self.give(notice.session_id, notice.seq)
 
 

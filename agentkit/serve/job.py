@@ -9,6 +9,7 @@ import anyio
 
 from agentkit.hooks import Call, Refuse
 from agentkit.serve.agents import Opening
+from agentkit.serve.bodies import State
 from agentkit.serve.problems import Problem
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Job:
     checks: tuple[str, ...] = ()
     recorded: bool = False
     """The message is in the log already: it was accepted by an earlier process."""
+    words: tuple[str, ...] = ()
+    """Said to the run in an earlier process, and not read there."""
     session: Session | None = None
     """Set once the session is open."""
     running: bool = False
@@ -51,6 +54,11 @@ class Job:
         ask = self.asks[call.id] = Ask(call)
         await ask.answered.wait()
         return ask.answer
+
+    @property
+    def state(self) -> State:
+        """For the caller."""
+        return "running" if self.running or not self.message else "queued"
 
     @property
     def questions(self) -> list[dict[str, Any]]:

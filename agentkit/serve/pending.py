@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from agentkit.events import Event, Fact, RunStarted, SessionFinished, SessionForked
+from agentkit.events import Event, Fact, RunStarted, SessionFinished, SessionForked, Steered
 
 ACCEPTED = "serve.accepted"
 """A fact: a message was taken in, with its ``checks``."""
 WITHDRAWN = "serve.withdrawn"
 """A fact: what was accepted was cancelled before its run began."""
+SAID = "serve.said"
+"""A fact: a word in mid-run was taken in; the model reads it with the next ``steered``."""
 MOST_TRIES = 5
 """Starts of one run after which it is left alone: it may be what ends the server."""
 
@@ -27,6 +29,8 @@ class Owed:
     message: str
     """"" where the run had begun: it goes on."""
     checks: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    """What was said in mid-run and the model has not read."""
 
 
 def accepted(message: str, checks: tuple[str, ...]) -> dict[str, Any]:
@@ -37,17 +41,24 @@ def accepted(message: str, checks: tuple[str, ...]) -> dict[str, Any]:
 def owed(events: Iterable[Event]) -> Owed | None:
     """What is owed; None where nothing is, or where it was tried too often."""
     found: Owed | None = None
+    words: list[str] = []
     tries = 0
     for event in events:
         match event:
             case Fact(kind="serve.accepted"):
                 found = Owed(event.data["message"], tuple(event.data["checks"]))
-                tries = 0
+                words, tries = [], 0
             case RunStarted() if found is not None:
                 found = Owed("", found.checks)
                 tries += 1
+            case Fact(kind="serve.said"):
+                words.append(event.data["text"])
+            case Steered() if event.text in words:
+                words.remove(event.text)
             case SessionFinished() | SessionForked() | Fact(kind="serve.withdrawn"):
                 found = None
             case _:
                 pass
-    return found if tries < MOST_TRIES else None
+    if found is None or tries >= MOST_TRIES:
+        return None
+    return Owed(found.message, found.checks, tuple(words))

@@ -22,6 +22,7 @@ from agentkit.serve.job import Job
 from agentkit.serve.problems import Problem
 from agentkit.serve.queue import Capacity
 from agentkit.serve.supervisor import Supervisor
+from agentkit.serve.wishes import Wish
 from agentkit.session import new_id
 from agentkit.stores import SessionInfo
 
@@ -152,32 +153,41 @@ class Routes:
     async def steer(self, request: Request) -> Response:
         _, info = await self._find(request)
         body = await self._body(request, bodies.Steer)
-        job = self._at_work(info)
-        if not job.running or job.session is None:
-            raise Problem(409, "the run has not begun yet", hint="Wait for `run.started`")
-        await job.session.steer(body.text)
-        return _json(bodies.Taken(session_id=info.id, state="running"), 202)
+        return await self._tell(info, Wish("steer", {"text": body.text}), 202)
 
     async def cancel(self, request: Request) -> Response:
         _, info = await self._find(request)
         await self._body(request, bodies.Nothing)
-        self._at_work(info).cancel()
-        return _json(bodies.Taken(session_id=info.id, state=self._state(info)), 202)
+        return await self._tell(info, Wish("cancel"), 202)
 
     async def approve(self, request: Request) -> Response:
         _, info = await self._find(request)
         body = await self._body(request, bodies.Answer)
         call_id = request.path_params["call"]
         job = self._supervisor.jobs.get(info.id)
-        if job is not None and call_id in job.asks:
-            job.answer(call_id, allow=body.allow, reason=body.reason)
-            return _json(bodies.Taken(session_id=info.id, state=self._state(info)))
-        for event in reversed(await to_thread.run_sync(read, self._store, info.id)):
+        if job is None or call_id not in job.asks:
+            await self._was_asked(info.id, call_id)
+            if job is not None or not info.owner:
+                raise Problem(409, "nothing waits for this answer here any more")
+        data = {"call": call_id, "allow": body.allow, "reason": body.reason}
+        return await self._tell(info, Wish("answer", data), 200)
+
+    async def _was_asked(self, session_id: str, call_id: str) -> None:
+        """Look into the log.
+
+        Raises:
+            Problem: 404 for a call that nobody asked about, 409 for one with an answer.
+        """
+        for event in reversed(await to_thread.run_sync(read, self._store, session_id)):
             if isinstance(event, ApprovalAnswered) and event.call_id == call_id:
                 raise Problem(409, "this call was answered already")
             if isinstance(event, ApprovalAsked) and event.call_id == call_id:
-                raise Problem(409, "nothing waits for this answer here any more")
+                return
         raise Problem(404, "no call of this id waits for an answer")
+
+    async def _tell(self, info: SessionInfo, wish: Wish, status: int) -> Response:
+        state = await self._supervisor.tell(info, wish)
+        return _json(bodies.Taken(session_id=info.id, state=state), status)
 
     async def fork(self, request: Request) -> Response:
         started, info = await self._find(request)
@@ -271,18 +281,10 @@ class Routes:
             self._known[session_id] = events[0]
         return self._known[session_id]
 
-    def _at_work(self, info: SessionInfo) -> Job:
-        job = self._supervisor.jobs.get(info.id)
-        if job is None and info.owner:
-            raise Problem(409, "another process works on this session", hint="Ask it there")
-        if job is None:
-            raise Problem(409, "the session is not at work")
-        return job
-
     def _state(self, info: SessionInfo) -> bodies.State:
         job = self._supervisor.jobs.get(info.id)
         if job is not None:
-            return "running" if job.running or not job.message else "queued"
+            return job.state
         return "elsewhere" if info.owner else "idle"
 
     def _view(self, info: SessionInfo, metadata: Any) -> bodies.SessionView:

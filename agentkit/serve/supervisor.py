@@ -14,11 +14,13 @@ from agentkit.errors import AgentkitError, SessionInUse, UsageError
 from agentkit.events import SessionStarted
 from agentkit.log import read
 from agentkit.serve.agents import Factory, Opening, agent_for, metadata_of, tenant_of
+from agentkit.serve.bodies import State
 from agentkit.serve.feeds import Hub
 from agentkit.serve.job import Job
 from agentkit.serve.pending import ACCEPTED, WITHDRAWN, Owed, accepted, owed
 from agentkit.serve.problems import Problem, log
 from agentkit.serve.queue import Capacity, Queue
+from agentkit.serve.wishes import Relay, Wish, carry_out
 from agentkit.session import Session
 from agentkit.stores import SessionInfo, Store
 
@@ -39,6 +41,7 @@ class Supervisor:
         self.store = store
         self.hub = Hub(store)
         self.jobs: dict[str, Job] = {}
+        self.relay = Relay(store, self.hub, self.jobs.get)
         self._source = source
         self._queue = Queue(capacity)
         self._tasks: TaskGroup | None = None
@@ -55,6 +58,7 @@ class Supervisor:
         """Work, until the end of the context; then park what is under way."""
         async with anyio.create_task_group() as tasks:
             self._tasks, self.was_started = tasks, True
+            self.hub.on_post = self._post_came
             tasks.start_soon(self.hub.listen)
             tasks.start_soon(self._sweep)
             try:
@@ -64,6 +68,10 @@ class Supervisor:
                 with anyio.move_on_after(PARKING, shield=True):
                     await self._park()
                 tasks.cancel_scope.cancel()
+
+    def _post_came(self, session_id: str) -> None:
+        if self._tasks is not None and session_id in self.jobs:
+            self._tasks.start_soon(self.relay.read, session_id)
 
     async def _park(self) -> None:
         for job in self.jobs.values():
@@ -93,6 +101,19 @@ class Supervisor:
         await job.settled.wait()
         if job.error is not None:
             raise job.error
+
+    async def tell(self, info: SessionInfo, wish: Wish) -> State:
+        """Say something to the run of a session, wherever it is under way.
+
+        Raises:
+            Problem: it is not at work, or cannot do that now.
+        """
+        job = self.jobs.get(info.id)
+        if job is not None:
+            return await carry_out(job, wish)
+        if info.owner:
+            return await self.relay.send(info.id, wish)
+        raise Problem(409, "the session is not at work")
 
     @asynccontextmanager
     async def alone(self, opening: Opening) -> AsyncGenerator[Session]:
@@ -150,6 +171,8 @@ class Supervisor:
             async with self._queue.turn(job.opening.tenant):
                 job.running = True
                 if not job.stopped:
+                    for each in job.words:
+                        await session.steer(each)
                     async for event in session.stream(job.message, checks=job.checks):
                         self.hub.give(session.id, event)
                         if job.stopped:
@@ -167,6 +190,8 @@ class Supervisor:
                 for info in await to_thread.run_sync(self.store.sessions):
                     if not info.owner and self._seen.get(info.id) != info.events:
                         await self._take_up(info)
+                for session_id in list(self.jobs):  # a notice of a letter may have been missed
+                    await self.relay.read(session_id)
             except AgentkitError as error:
                 log.warning("unfinished runs could not be looked for: %s", error)
             await anyio.sleep(SWEEP)
@@ -181,7 +206,7 @@ class Supervisor:
                 return
             started, rest = found
             opening = Opening(info.id, tenant_of(started), metadata_of(started), started)
-            await self.submit(Job(opening, rest.message, rest.checks, recorded=True))
+            await self.submit(_again(opening, rest))
             log.info("session %s goes on", info.id)
         except SessionInUse:  # another process was quicker
             del self._seen[info.id]
@@ -190,6 +215,10 @@ class Supervisor:
             log.info("session %s has to wait: %s", info.id, problem.detail)
         except Exception as error:
             log.warning("session %s cannot be taken up: %s", info.id, error)
+
+
+def _again(opening: Opening, rest: Owed) -> Job:
+    return Job(opening, rest.message, rest.checks, recorded=True, words=rest.words)
 
 
 def _left(store: Store, info: SessionInfo) -> tuple[SessionStarted, Owed] | None:

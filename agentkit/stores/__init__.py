@@ -72,11 +72,11 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A session was written to."""
+    """A session was written to, or has post (``agentkit.stores.post``)."""
 
     session_id: str
     seq: int
-    """Its last event."""
+    """Its last event; 0 for post: a letter or a reply."""
 
 
 class Listener(Protocol):

@@ -9,7 +9,8 @@ from psycopg.sql import SQL, Identifier
 
 from agentkit.errors import StoreError
 
-FORMAT = 1
+FORMAT = 2
+"""1: events, sessions, contents, leases. 2: letters between processes."""
 _SCHEMA = """
 CREATE TABLE format (number integer NOT NULL);
 CREATE TABLE sessions (
@@ -31,10 +32,17 @@ CREATE TABLE leases (
     session text PRIMARY KEY, token text NOT NULL UNIQUE, owner text NOT NULL, beat float8 NOT NULL
 );
 """
+_LETTERS = """
+CREATE TABLE letters (
+    id text PRIMARY KEY, session text NOT NULL, sent float8 NOT NULL, text text NOT NULL,
+    taken text NOT NULL DEFAULT '', reply text NOT NULL DEFAULT ''
+);
+CREATE INDEX letters_by_session ON letters (session);
+"""
 
 
 def prepare(db: Connection[Any], schema: str, where: str) -> None:
-    """Make the schema and its tables where they are missing.
+    """Make the schema and its tables where they are missing, or bring them to this format.
 
     Raises:
         StoreError: they are of a later format.
@@ -42,7 +50,7 @@ def prepare(db: Connection[Any], schema: str, where: str) -> None:
     name = Identifier(schema)
     db.execute(SQL("SET search_path TO {}").format(name))
     number = _format(db, schema)
-    if number == 0:
+    if number < FORMAT:
         with db.transaction():
             # Two processes may both find nothing: the second one sees the tables.
             db.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"agentkit {schema}",))
@@ -51,6 +59,9 @@ def prepare(db: Connection[Any], schema: str, where: str) -> None:
                 db.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
                 db.execute(_SCHEMA)
                 db.execute("INSERT INTO format VALUES (%s)", (FORMAT,))
+            if number < FORMAT:
+                db.execute(_LETTERS)
+                db.execute("UPDATE format SET number = %s", (FORMAT,))
     if number > FORMAT:
         raise StoreError(
             f"the session store {where} has format {number}, this agentkit knows up to {FORMAT}",

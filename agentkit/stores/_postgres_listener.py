@@ -26,6 +26,7 @@ class PostgresListener:
 
     def _open(self) -> Connection[Any]:
         """Listen first, then look: what is appended in between is seen twice, not never."""
+        again = self._seen is not None
         db = self._pool.open()
         db.execute(SQL("LISTEN {}").format(Identifier(self._pool.channel)))
         ends: dict[str, int] = dict(db.execute("SELECT id, events FROM sessions").fetchall())
@@ -33,11 +34,16 @@ class PostgresListener:
             self._seen = ends
         for session_id, seq in ends.items():
             self._heard(session_id, seq)
+        if again:
+            letters = db.execute("SELECT DISTINCT session FROM letters").fetchall()
+            self._waiting.extend(Notice(each[0], 0) for each in letters)
         return db
 
     def _heard(self, session_id: str, seq: int) -> None:
         assert self._seen is not None
-        if self._seen.get(session_id, 0) < seq:
+        if seq == 0:
+            self._waiting.append(Notice(session_id, 0))
+        elif self._seen.get(session_id, 0) < seq:
             self._seen[session_id] = seq
             self._waiting.append(Notice(session_id, seq))
 

@@ -8,8 +8,9 @@ from hashlib import sha256
 from agentkit.stores import BIG, Row
 from agentkit.stores.chain import genesis, link
 
-FORMAT = 2
-"""1: events and sessions only (0.1.0 before 2026-11-25). 2: chained events, contents, leases."""
+FORMAT = 3
+"""1: events and sessions only (0.1.0 before 2026-11-25). 2: chained events, contents, leases.
+3: letters between processes."""
 
 SCHEMA = """
 CREATE TABLE sessions (
@@ -31,12 +32,19 @@ CREATE TABLE leases (
     session TEXT PRIMARY KEY, token TEXT NOT NULL, owner TEXT NOT NULL, beat REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+_LETTERS = """
+CREATE TABLE letters (
+    id TEXT PRIMARY KEY, session TEXT NOT NULL, sent REAL NOT NULL, text TEXT NOT NULL,
+    taken INTEGER NOT NULL DEFAULT 0, reply TEXT NOT NULL DEFAULT ''
+) STRICT
+"""
 
 
 def create(db: sqlite3.Connection) -> None:
     """Make the tables in an empty file; the caller has begun the transaction."""
     for statement in SCHEMA.split(";"):
         db.execute(statement)
+    db.execute(_LETTERS)
     db.execute(f"PRAGMA user_version = {FORMAT}")
 
 
@@ -44,6 +52,8 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
     """Bring a file of an earlier format to this one; the caller has begun the transaction."""
     if version == 1:
         _from_1(db)
+    else:
+        db.execute(_LETTERS)
     db.execute(f"PRAGMA user_version = {FORMAT}")
 
 

@@ -22,6 +22,7 @@ class SQLiteListener:
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._version = self._look()
         self._seen = dict(self._ends())
+        self._post = self._letters()
         self._waiting: deque[Notice] = deque()
 
     def get(self, timeout: float) -> Notice | None:
@@ -40,13 +41,15 @@ class SQLiteListener:
             if version == self._version:
                 return
             self._version = version
-            ends = dict(self._ends())
+            ends, post = dict(self._ends()), self._letters()
         except sqlite3.Error as error:
             raise StoreError(f"the session store {self._path} cannot be read: {error}") from error
         for session_id, seq in ends.items():
             if self._seen.get(session_id, 0) < seq:
                 self._waiting.append(Notice(session_id, seq))
-        self._seen = ends
+        names = {session_id for session_id, *_ in post - self._post}
+        self._waiting.extend(Notice(each, 0) for each in sorted(names))
+        self._seen, self._post = ends, post
 
     def _look(self) -> int:
         """A number that changes with every commit of another connection."""
@@ -54,6 +57,9 @@ class SQLiteListener:
 
     def _ends(self) -> list[tuple[str, int]]:
         return self._db.execute("SELECT id, events FROM sessions").fetchall()
+
+    def _letters(self) -> set[tuple[str, str, bool]]:
+        return set(self._db.execute("SELECT session, id, reply != '' FROM letters"))
 
     def close(self) -> None:
         self._db.close()

@@ -11,6 +11,7 @@ for hours when a machine vanishes without closing it, and do not say who holds t
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -29,6 +30,7 @@ from agentkit.stores._summary import (
     the_one,
 )
 from agentkit.stores.lease import Keeper, Owner, check_held, may_take, this_process
+from agentkit.stores.post import FRESH, KEPT, Letter
 
 if TYPE_CHECKING:
     from psycopg import Connection, Error
@@ -108,8 +110,7 @@ class PostgresStore:
                 noted,
             )
         _insert(db, session_id, rows, hashes)
-        payload = json.dumps([session_id, rows[-1].seq])
-        db.execute("SELECT pg_notify(%s, %s)", (self._pool.channel, payload))
+        self._tell(db, session_id, rows[-1].seq)
 
     def read(self, session_id: str, after: int = 0, upto: int | None = None) -> list[Row]:
         def look(db: Connection[Any]) -> tuple[Any, bytes, list[Any]]:
@@ -232,6 +233,51 @@ class PostgresStore:
         ).fetchone()
         check_held(session_id, held[0] if held else None, self._keeper.get(session_id))
 
+    def send(self, session_id: str, text: str) -> str:
+        letter_id = secrets.token_hex(8)
+
+        def leave(db: Connection[Any]) -> None:
+            db.execute(f"DELETE FROM letters WHERE sent < {_NOW} - %s", (KEPT,))
+            db.execute(
+                "INSERT INTO letters (id, session, sent, text)"
+                f" VALUES (%s, %s, {_NOW}, %s) ON CONFLICT DO NOTHING",
+                (letter_id, session_id, json.dumps(text)),
+            )
+            self._tell(db, session_id, 0)
+
+        self._do(leave)
+        return letter_id
+
+    def take(self, session_id: str) -> list[Letter]:
+        me = secrets.token_hex(8)  # where the outcome was not told, a second look finds the same
+        found = self._do(
+            lambda db: db.execute(
+                "UPDATE letters SET taken = %s WHERE session = %s AND taken IN ('', %s)"
+                f" AND sent > {_NOW} - %s RETURNING sent, id, text",
+                (me, session_id, me, FRESH),
+            ).fetchall()
+        )
+        return [Letter(id_, json.loads(text), taken=True) for _, id_, text in sorted(found)]
+
+    def reply(self, session_id: str, letter_id: str, text: str) -> None:
+        def answer(db: Connection[Any]) -> None:
+            db.execute("UPDATE letters SET reply = %s WHERE id = %s", (json.dumps(text), letter_id))
+            self._tell(db, session_id, 0)
+
+        self._do(answer)
+
+    def letter(self, letter_id: str) -> Letter | None:
+        statement = "SELECT id, text, taken, reply FROM letters WHERE id = %s"
+        return _letter(self._do(lambda db: db.execute(statement, (letter_id,)).fetchone()))
+
+    def withdraw(self, letter_id: str) -> Letter | None:
+        statement = "DELETE FROM letters WHERE id = %s RETURNING id, text, taken, reply"
+        return _letter(self._do(lambda db: db.execute(statement, (letter_id,)).fetchone()))
+
+    def _tell(self, db: Connection[Any], session_id: str, seq: int) -> None:
+        payload = json.dumps([session_id, seq])
+        db.execute("SELECT pg_notify(%s, %s)", (self._pool.channel, payload))
+
     def listen(self) -> Listener:
         from agentkit.stores._postgres_listener import PostgresListener
 
@@ -321,6 +367,14 @@ def _is_passing(error: Error) -> bool:
     """
     state = error.sqlstate
     return state is None or state[:2] in ("08", "40", "23") or state[:3] == "57P"
+
+
+def _letter(found: tuple[str, str, str, str] | None) -> Letter | None:
+    """Texts are kept as JSON: PostgreSQL's know no NUL."""
+    if found is None:
+        return None
+    letter_id, text, taken, reply = found
+    return Letter(letter_id, json.loads(text), bool(taken), json.loads(reply) if reply else "")
 
 
 def _free(db: Connection[Any], session_id: str, mine: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -25,6 +26,7 @@ from agentkit.stores._summary import (
     the_one,
 )
 from agentkit.stores.lease import Keeper, Owner, check_held, may_take, this_process
+from agentkit.stores.post import FRESH, KEPT, Letter
 
 __all__ = ["FORMAT", "SQLiteStore", "home"]
 
@@ -214,6 +216,41 @@ class SQLiteStore:
         held = db.execute("SELECT owner FROM leases WHERE session = ?", (session_id,)).fetchone()
         check_held(session_id, held[0] if held else None, self._keeper.get(session_id))
 
+    def send(self, session_id: str, text: str) -> str:
+        letter_id, moment = secrets.token_hex(8), time.time()
+        with self._database() as db, _transaction(db):
+            db.execute("DELETE FROM letters WHERE sent < ?", (moment - KEPT,))
+            db.execute(
+                "INSERT INTO letters (id, session, sent, text) VALUES (?, ?, ?, ?)",
+                (letter_id, session_id, moment, text),
+            )
+        return letter_id
+
+    def take(self, session_id: str) -> list[Letter]:
+        fresh = "FROM letters WHERE session = ? AND NOT taken AND sent > ? ORDER BY sent, rowid"
+        which = (session_id, time.time() - FRESH)
+        with self._database() as db:
+            if db.execute(f"SELECT 1 {fresh}", which).fetchone() is None:
+                return []  # mostly so, and then nothing is written
+            with _transaction(db):
+                found = db.execute(f"SELECT id, text {fresh}", which).fetchall()
+                db.executemany("UPDATE letters SET taken = 1 WHERE id = ?", [x[:1] for x in found])
+        return [Letter(*each, taken=True) for each in found]
+
+    def reply(self, session_id: str, letter_id: str, text: str) -> None:
+        with self._database() as db, _transaction(db):
+            db.execute("UPDATE letters SET reply = ? WHERE id = ?", (text, letter_id))
+
+    def letter(self, letter_id: str) -> Letter | None:
+        with self._database() as db:
+            return _letter(db, letter_id)
+
+    def withdraw(self, letter_id: str) -> Letter | None:
+        with self._database() as db, _transaction(db):
+            found = _letter(db, letter_id)
+            db.execute("DELETE FROM letters WHERE id = ?", (letter_id,))
+        return found
+
     def listen(self) -> Listener:
         with self._database():
             pass  # the file is there, in this format
@@ -274,6 +311,13 @@ def _explained(path: Path, error: Exception) -> StoreError:
     return StoreError(
         what, hint="Check disk space and permissions, or name another folder with --home"
     )
+
+
+def _letter(db: sqlite3.Connection, letter_id: str) -> Letter | None:
+    found = db.execute(
+        "SELECT id, text, taken, reply FROM letters WHERE id = ?", (letter_id,)
+    ).fetchone()
+    return Letter(found[0], found[1], bool(found[2]), found[3]) if found else None
 
 
 def _hash_at(db: sqlite3.Connection, session_id: str, seq: int) -> bytes:

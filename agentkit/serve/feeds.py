@@ -16,17 +16,19 @@ from typing import Literal
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from agentkit.errors import StoreError
+from agentkit.errors import LogDamaged, StoreError
 from agentkit.events import Event
 from agentkit.log import as_row
 from agentkit.serve.pending import WITHDRAWN
 from agentkit.serve.problems import log
-from agentkit.stores import Notice, Row, Store
+from agentkit.stores import Listener, Notice, Row, Store
 
 ROOM = 256
 """Events that wait for one client at most."""
 BATCH = 200
 """Events that are read from the store at a time."""
+OUTAGE = 300.0
+"""Seconds that a stream waits for a store that is away."""
 Until = Literal["", "now", "finished"]
 """When a stream ends: never, when all that is stored was sent, or with the end of the run."""
 
@@ -108,22 +110,27 @@ class Hub:
         self.give(session_id, 0)
 
     async def listen(self) -> None:
-        """Pass on the store's notices, of whichever process, until cancelled."""
+        """Pass on the store's notices, of whichever process, until cancelled.
+
+        A listener outlives an outage of its store: it alone knows what was told before.
+        """
         one = CapacityLimiter(1)
-        while True:
-            try:
-                listener = await to_thread.run_sync(self._store.listen, limiter=one)
+        listener: Listener | None = None
+        try:
+            while True:
                 try:
-                    while True:
-                        notice = await to_thread.run_sync(listener.get, 0.5, limiter=one)
-                        if notice is not None:
-                            self._heard(notice)
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        await to_thread.run_sync(listener.close, limiter=one)
-            except StoreError as error:
-                log.warning("notices of the store are interrupted: %s", error)
-                await anyio.sleep(1)
+                    if listener is None:
+                        listener = await to_thread.run_sync(self._store.listen, limiter=one)
+                    notice = await to_thread.run_sync(listener.get, 0.5, limiter=one)
+                    if notice is not None:
+                        self._heard(notice)
+                except StoreError as error:
+                    log.warning("notices of the store are interrupted: %s", error)
+                    await anyio.sleep(1)
+        finally:
+            if listener is not None:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(listener.close, limiter=one)
 
     def _heard(self, notice: Notice) -> None:
         if notice.seq == 0:
@@ -156,12 +163,12 @@ async def follow(
         feed: was there before the first look into the store, so nothing falls in between.
         busy: whether a run of the session is under way or waits here.
     """
-    before = await to_thread.run_sync(store.read, session_id, max(0, after - 1), after)
+    before = await _page(store, session_id, max(0, after - 1), after)
     last = after
     ended, behind = any(_ends(row.type, row.data) for row in before), True
     while True:
         while behind:
-            rows = await _page(store, session_id, last)
+            rows = await _page(store, session_id, last, last + BATCH)
             for row in rows:
                 yield Frame(row.seq, row.type, row.data)
                 last, ended = row.seq, _ends(row.type, row.data)
@@ -184,8 +191,22 @@ async def follow(
                 behind = behind or (item.seq or 0) > last
 
 
-async def _page(store: Store, session_id: str, after: int) -> list[Row]:
-    return await to_thread.run_sync(store.read, session_id, after, after + BATCH)
+async def _page(store: Store, session_id: str, after: int, upto: int) -> list[Row]:
+    """Read from the store; while it is away, wait for it, and the client with us.
+
+    Raises:
+        LogDamaged, StoreError: the log cannot be read, or the store stayed away.
+    """
+    with anyio.move_on_after(OUTAGE):
+        while True:
+            try:
+                return await to_thread.run_sync(store.read, session_id, after, upto)
+            except LogDamaged:
+                raise
+            except StoreError as error:
+                log.warning("a stream waits for the store: %s", error)
+            await anyio.sleep(1)
+    raise StoreError("the session store stayed away", hint="Connect again with Last-Event-ID")
 
 
 def _ends(kind: str, data: str) -> bool:

@@ -55,6 +55,8 @@ def owed(events: Iterable[Event]) -> Owed | None:
                 words.append(event.data["text"])
             case Steered() if event.text in words:
                 words.remove(event.text)
+            case SessionFinished(error="StoreError"):
+                pass  # the store was away: nothing of the run itself went wrong
             case SessionFinished() | SessionForked() | Fact(kind="serve.withdrawn"):
                 found = None
             case _:

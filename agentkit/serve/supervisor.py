@@ -10,7 +10,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from agentkit.agent import Agent
-from agentkit.errors import AgentkitError, SessionInUse, UsageError
+from agentkit.errors import AgentkitError, LogDamaged, SessionInUse, StoreError, UsageError
 from agentkit.events import SessionStarted
 from agentkit.log import read
 from agentkit.serve.agents import Factory, Opening, agent_for, metadata_of, tenant_of
@@ -147,6 +147,8 @@ class Supervisor:
                 await self._run(job, session)
         except Exception as error:
             job.error = error
+            if _is_outage(error):
+                self._seen.pop(session_id, None)  # to be looked at again when the store is back
             if job.settled.is_set() and not job.stopped:
                 log.warning("a run of session %s ended: %s", session_id, error)
             elif not isinstance(error, (AgentkitError, Problem)):
@@ -215,6 +217,12 @@ class Supervisor:
             log.info("session %s has to wait: %s", info.id, problem.detail)
         except Exception as error:
             log.warning("session %s cannot be taken up: %s", info.id, error)
+            if _is_outage(error):
+                self._seen.pop(info.id, None)
+
+
+def _is_outage(error: Exception) -> bool:
+    return isinstance(error, StoreError) and not isinstance(error, LogDamaged)
 
 
 def _again(opening: Opening, rest: Owed) -> Job:
@@ -228,7 +236,7 @@ def _left(store: Store, info: SessionInfo) -> tuple[SessionStarted, Owed] | None
     """
     if info.status != "open":
         last = store.read(info.id, info.events - 1)
-        if not last or ACCEPTED not in last[0].data:
+        if not last or not any(each in last[0].data for each in (ACCEPTED, '"StoreError"')):
             return None
     events = read(store, info.id)
     rest = owed(events)

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Any
 
-from psycopg import Connection, OperationalError
+from psycopg import Connection, InterfaceError, OperationalError
 from psycopg.sql import SQL, Identifier
 
 from agentkit.errors import StoreError
@@ -57,7 +57,7 @@ class PostgresListener:
                     continue  # it may have found what was missed
                 for each in self._db.notifies(timeout=max(0.0, left), stop_after=1):
                     self._heard(*json.loads(each.payload))
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 self.close()
                 if left <= 0:
                     raise StoreError(

@@ -63,5 +63,6 @@ class Pool:
         return db
 
     def close(self) -> None:
+        """Close the connections that nobody uses; where one broke, the others did too."""
         while self._idle:
             self._idle.pop().close()

@@ -41,6 +41,8 @@ T = TypeVar("T")
 
 PATIENCE = 15.0
 """Seconds for which a lost connection is opened anew before the store counts as gone."""
+_PAUSE = 0.5
+"""Seconds between two tries at most."""
 # A content that somebody puts again at the moment when its last session goes must not be lost.
 _PUTTING = "SELECT pg_advisory_xact_lock_shared(hashtext(current_schema()))"
 _DELETING = "SELECT pg_advisory_xact_lock(hashtext(current_schema()))"
@@ -327,8 +329,9 @@ class PostgresStore:
                 worth = self._pool.was_open and _is_passing(error)
                 if not worth or time.monotonic() + pause > give_up:
                     raise _explained(self.where, error) from error
+                self._pool.close()  # of a restarted server no connection is left
             time.sleep(pause)
-            pause *= 2
+            pause = min(2 * pause, _PAUSE)
 
 
 def _connect(url: str, schema: str) -> Pool:
@@ -362,11 +365,11 @@ def _explained(where: str, error: Exception) -> StoreError:
 def _is_passing(error: Error) -> bool:
     """Whether the same work may succeed at once or on a new connection.
 
-    The connection is lost (08), the server restarts (57P), transactions met (40), or two writers
-    made the same row (23), which the second look will find.
+    The connection is lost (08), the server restarts (57P) or has no place (53300), transactions
+    met (40), or two writers made the same row (23), which the second look will find.
     """
-    state = error.sqlstate
-    return state is None or state[:2] in ("08", "40", "23") or state[:3] == "57P"
+    state = error.sqlstate or "08"
+    return state[:2] in ("08", "40", "23") or state[:3] == "57P" or state == "53300"
 
 
 def _letter(found: tuple[str, str, str, str] | None) -> Letter | None:

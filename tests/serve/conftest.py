@@ -42,16 +42,21 @@ class Server:
     env: dict[str, str]
     tokens: Any = TOKEN
     process: subprocess.Popen[str] | None = None
+    log: Path = Path()
+    """What the processes said on standard error."""
     address: str = ""
     clients: list[httpx2.Client] = field(default_factory=list[httpx2.Client])
 
     def start(self) -> Server:
-        self.process = subprocess.Popen(
-            [sys.executable, PROGRAM, self.where, self.schema, self.gate],
-            env={**os.environ, **self.env, "TOKENS": json.dumps(self.tokens)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.log = self.gate / f"log-{id(self)}"
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, PROGRAM, self.where, self.schema, self.gate],
+                env={**os.environ, **self.env, "TOKENS": json.dumps(self.tokens)},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()
         assert self.address, "the server did not start"
@@ -100,6 +105,8 @@ class Server:
             each.close()
         if self.process is not None and self.process.poll() is None:
             self.kill()
+        if self.log.is_file():
+            sys.stderr.write(self.log.read_text())  # shown where the test failed
 
 
 @dataclass(frozen=True)

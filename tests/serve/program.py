@@ -18,7 +18,7 @@ import uvicorn
 from agentkit import Agent, tool
 from agentkit.hooks import Approval
 from agentkit.serve import Capacity, router
-from agentkit.stores import Store
+from agentkit.stores import Store, postgres
 from agentkit.stores.postgres import PostgresStore
 from agentkit.stores.sqlite import SQLiteStore
 
@@ -50,6 +50,7 @@ async def write(text: str) -> str:
 
 def main() -> None:
     where, schema = sys.argv[1:3]
+    postgres.PATIENCE = float(os.environ.get("PATIENCE", postgres.PATIENCE))
     store: Store = PostgresStore(where, schema=schema) if schema else SQLiteStore(where)
     approval: Approval = "ask" if os.environ.get("APPROVE") == "ask" else "auto"
     agent = Agent("tester", tools=[look, wait, write], approval=approval)

@@ -12,7 +12,7 @@ from agentkit.errors import SandboxGone
 from agentkit.sandbox import Ended
 from agentkit.sandboxes._channel import STDOUT, Channel, ChannelClosed
 from agentkit.sandboxes._records import Record, Scanner, new_nonce
-from agentkit.sandboxes._scripts import CONTROL, quote
+from agentkit.sandboxes._scripts import CONTROL, CONTROL_ARGUMENTS, quote
 from agentkit.sandboxes._shield import shielded
 
 __all__ = ["Control", "Host", "Target"]
@@ -220,7 +220,7 @@ class Control:
                 output.append(piece)
 
     async def _attach(self) -> Channel:
-        channel = await self._host.spawn(["/bin/sh"])
+        channel = await self._host.spawn(["/bin/sh", *CONTROL_ARGUMENTS])
         self._scanner = Scanner()
         sessions = "".join(f"{number} " for number in sorted(self._sessions))
         start = f'{CONTROL}\n_sids=" {sessions}"\n{self._greeting}\n'

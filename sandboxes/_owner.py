@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from agentkit.sandboxes._engine import Engine
+from agentkit.sandboxes._scripts import CONTROL_ARGUMENTS
 
 __all__ = [
+    "FINAL",
     "FORK_IMAGE",
     "LABEL",
     "OWNER",
     "SESSION",
+    "in_use",
     "owner_dead",
     "owner_now",
     "prune",
@@ -23,6 +26,8 @@ __all__ = [
 LABEL = "agentkit.sandbox"
 OWNER = "agentkit.owner"
 SESSION = "agentkit.session"
+FINAL = "agentkit.final"
+"""On a container that ends with its owner: nobody can reopen it, and it has no lease."""
 FORK_IMAGE = "agentkit.fork.image"
 """On a fork's container: the image that was made for it alone, and goes with it."""
 
@@ -53,17 +58,48 @@ def owner_dead(owner: str) -> bool:
     return namespace == _namespace() and _start_time(int(pid)) != started
 
 
-async def sweep(engine: Engine) -> int:
-    """Remove what dead owners left and has ended; start the lease of what still runs.
+async def in_use(engine: Engine, entry: dict[str, Any]) -> bool:
+    """Whether a living process has that container, which its label need not name.
 
-    A running container of a crashed process can still be reopened; it ends itself when its lease
-    is over. One call to the engine when there is nothing to do.
+    One that was reopened keeps the label of who made it. That its control shell runs says more:
+    it ends with the connection of the process that has it open.
+
+    Args:
+        entry: as the engine lists containers.
+    """
+    if not owner_dead(entry["Labels"].get(OWNER, "")):
+        return True
+    if entry["State"] != "running":
+        return False
+
+    def attached() -> bool:
+        from docker.errors import NotFound
+
+        try:
+            running: list[str] = engine.api.inspect_container(entry["Id"])["ExecIDs"] or []
+            return any(_controls(engine.api.exec_inspect(each)) for each in running)
+        except NotFound:
+            return False  # it ended meanwhile
+
+    return await engine.call(attached)
+
+
+def _controls(facts: dict[str, Any]) -> bool:
+    return facts["Running"] and facts["ProcessConfig"].get("arguments") == CONTROL_ARGUMENTS
+
+
+async def sweep(engine: Engine) -> int:
+    """Remove what dead owners left, unless somebody may still come for it.
+
+    A running sandbox of a crashed process can be reopened until it ends itself, when its lease is
+    over. One call to the engine when there is nothing to do.
     """
     removed = 0
     for entry in await _ours(engine):
         if not owner_dead(entry["Labels"].get(OWNER, "")):
             continue
-        if entry["State"] == "running":
+        if entry["State"] == "running" and FINAL not in entry["Labels"]:
+            # It looks at once where it could start no process to wait for: see PID1.
             await _quietly(engine, lambda i=entry["Id"]: engine.api.kill(i, "USR1"))
         else:
             await _remove_entry(engine, entry)
@@ -72,7 +108,10 @@ async def sweep(engine: Engine) -> int:
 
 
 async def prune(engine: Engine, *, everything: bool = False, session: str = "") -> list[str]:
-    """Remove the containers of dead owners, running or not; of living ones too if asked.
+    """Remove the containers that no living process has open; all others too if asked.
+
+    This is for users who ask for it. It takes a crashed session's sandbox before the session is
+    resumed; what starts by itself does ``sweep``.
 
     Args:
         session: only those of this session.
@@ -81,7 +120,7 @@ async def prune(engine: Engine, *, everything: bool = False, session: str = "") 
     for entry in await _ours(engine):
         if session and entry["Labels"].get(SESSION) != session:
             continue
-        if everything or owner_dead(entry["Labels"].get(OWNER, "")):
+        if everything or not await in_use(engine, entry):
             await _remove_entry(engine, entry)
             removed.append(entry["Id"][:12])
     return removed

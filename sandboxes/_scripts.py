@@ -10,7 +10,7 @@ Three programs, tested on bash, dash and busybox ash:
 
 from __future__ import annotations
 
-__all__ = ["CONTROL", "PID1", "SUPERVISOR", "quote"]
+__all__ = ["CONTROL", "CONTROL_ARGUMENTS", "PID1", "SUPERVISOR", "quote"]
 
 
 def quote(text: str) -> str:
@@ -18,27 +18,50 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-# $1 = seconds to live on without an owner. It starts without one; a control shell that attaches
-# sends USR2, and USR1 when its input ends (the owner's connection broke). As process 1 of its
-# namespace it is immune to every signal it does not trap: `kill -9 -1` and `kill 1` do nothing.
-# Nothing is forked while an owner is there, since a fork that fails ends dash, and so everything.
+CONTROL_ARGUMENTS = ["-s", "agentkit-control"]
+"""Those of every control shell: by them ``PID1``, and the engine's list of what runs, know it."""
+
+# Every $1 seconds it looks whether an owner is there, and ends after the $2th look in a row that
+# finds none ($3 = how many have). An owner is there while its control shell is: a process whose
+# parent is 0, so that it was started through the engine, and which is called so. Facts and no
+# signals decide, as a signal can be missed: one that comes before its trap is set, or between a
+# test and a `wait`.
+# As process 1 of its namespace it is immune to every signal it does not trap: `kill -9 -1` and
+# `kill 1` do nothing. Where no process can be started, the sleeper that was started in better
+# times is waited for, and USR1 (a control shell's end, another agentkit's start) wakes it; `command
+# eval` keeps dash and ash alive then, and bash, which ends all the same, becomes a new one.
 PID1 = r"""
-gone=1
-trap 'gone=1' USR1
-trap 'gone=0' USR2
-trap 'exit 0' PWR
-while :; do
-    if [ $gone = 0 ]; then
-        sleep 86400 &
-        wait $!
-        kill $! 2>/dev/null
+n=$3 s=
+_owned() {
+    for d in /proc/[0-9]*; do
+        [ "$d" != /proc/1 ] || continue
+        l=
+        while IFS= read -r e || [ -n "$e" ]; do l=$l$e; done <"$d/stat"
+        set -- ${l##*) }
+        [ "$2" = 0 ] || continue
+        IFS= read -r l <"$d/cmdline"
+        case $l in *agentkit-control*) return 0 ;; esac
+    done 2>/dev/null
+    return 1
+}
+_look() { if _owned; then n=0; else n=$((n + 1)); fi; }
+trap : USR1
+trap 'trap - EXIT; exit 0' PWR
+b=$BASH_EXECUTION_STRING
+[ -z "$b" ] || trap '_look; exec "$BASH" -c "$b" "$0" "$1" "$2" "$n"' EXIT
+while [ "$n" -lt "$2" ]; do
+    c=
+    { kill -0 $s || command eval 'sleep 86400 & s=$!'; } 2>/dev/null
+    command eval 'sleep "$1" & c=$!' 2>/dev/null
+    if [ -n "$c" ]; then
+        while kill -0 $c 2>/dev/null; do wait $c; done
     else
-        sleep "$1" &
-        while [ $gone = 1 ] && kill -0 $! 2>/dev/null; do wait $!; done
-        [ $gone = 1 ] && exit 0
-        kill $! 2>/dev/null
+        n=$2
+        if _owned; then wait $s; fi
     fi
+    _look
 done
+trap - EXIT
 """
 
 # $1 = "auto", "bash" or "sh". Each line `OLDKEY NEWKEY` starts one more C; lines that a dead C

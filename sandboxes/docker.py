@@ -279,14 +279,14 @@ class DockerSandbox(EngineSandbox):
         *,
         reopened: bool = False,
     ) -> None:
-        # USR2 stops the lease, USR1 starts it: see PID1.
+        # It wakes PID1, should that be unable to start anything.
         super().__init__(
             engine,
             container,
             sandbox_id,
             WORKDIR,
             kind=provider.shell,
-            greeting="trap 'kill -USR1 1' EXIT; kill -USR2 1; _own=own",
+            greeting="trap 'kill -USR1 1' EXIT; _own=own",
             reopened=reopened,
         )
         self._provider = provider

@@ -40,14 +40,14 @@ def list_sandboxes() -> None:
     """The sandboxes that the engine has, and whose they are."""
 
     async def work(engine: Any) -> None:
-        from agentkit.sandboxes._owner import LABEL, OWNER, SESSION, owner_dead
+        from agentkit.sandboxes._owner import LABEL, SESSION, in_use
 
         entries = await engine.call(
             lambda: engine.api.containers(all=True, filters={"label": LABEL})
         )
         for entry in entries:
             labels = entry["Labels"]
-            alive = "left over" if owner_dead(labels.get(OWNER, "")) else "in use"
+            alive = "in use" if await in_use(engine, entry) else "left over"
             print(f"{entry['Id'][:12]}  {entry['Status']}  {alive}  {labels.get(SESSION, '')}")
         if not entries:
             print("no sandboxes")

@@ -14,7 +14,7 @@ from agentkit.evals.spec import Trial
 from agentkit.evals.task import Task
 from agentkit.evals.trial import run_trial
 from agentkit.sandboxes._engine import Engine, connect
-from agentkit.sandboxes._owner import prune
+from agentkit.sandboxes._owner import sweep
 
 
 class LocalRunner:
@@ -27,14 +27,14 @@ class LocalRunner:
     @classmethod
     @asynccontextmanager
     async def open(cls) -> AsyncGenerator[LocalRunner]:
-        """Connect to the engine; containers of dead processes are removed first.
+        """Connect to the engine; what dead processes left for good is removed first.
 
         Raises:
             EngineUnavailable: none answers.
         """
         engine = await connect()
         try:
-            await prune(engine)
+            await sweep(engine)
             yield cls(engine)
         finally:
             with anyio.CancelScope(shield=True):

@@ -19,7 +19,7 @@ from agentkit.sandboxes._allow import parse_allow
 from agentkit.sandboxes._create import network_options
 from agentkit.sandboxes._egress import NETWORK, Egress, open_egress
 from agentkit.sandboxes._engine import Engine
-from agentkit.sandboxes._owner import LABEL, OWNER, SESSION, owner_now, remove
+from agentkit.sandboxes._owner import FINAL, LABEL, OWNER, SESSION, owner_now, remove
 
 LOGS = "/logs"
 Say = Callable[[str], None]
@@ -178,7 +178,7 @@ def _config(environment: Environment, name: str) -> dict[str, Any]:
         "entrypoint": ["/bin/sh", "-c", "sleep infinity"],
         "environment": dict(environment.env),
         "working_dir": environment.workdir or None,
-        "labels": {LABEL: name, OWNER: owner_now(), SESSION: name},
+        "labels": {LABEL: name, OWNER: owner_now(), SESSION: name, FINAL: ""},
         "host": {key: value for key, value in host.items() if value is not None},
     }
 

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import docker
 import pytest
+from docker.errors import NotFound
 
+from agentkit.evals.local import LocalRunner
 from agentkit.sandboxes import Docker
-from agentkit.sandboxes._owner import OWNER, SESSION, owner_dead, owner_now
+from agentkit.sandboxes._create import first_process
+from agentkit.sandboxes._owner import FINAL, LABEL, OWNER, SESSION, owner_dead, owner_now
+from agentkit.sandboxes._scripts import CONTROL_ARGUMENTS
 from agentkit.sandboxes._snapshots import KIND
+from agentkit.sandboxes.images import ensure_base_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 
 LEASE = 3
 
 VICTIM = """
+import json
 import sys
 import anyio
 from agentkit.sandboxes import Docker
@@ -30,6 +39,7 @@ from agentkit.sandboxes import Docker
 async def main():
     folder, session, lease = sys.argv[1:]
     sandbox = await Docker(workspace=folder, lease=float(lease)).open(session)
+    print(json.dumps(dict(sandbox.ref)), flush=True)
     fork = await sandbox.fork(session)
     shell = await sandbox.shell()
     await shell.run("(while :; do date +%s.%N >beat; sleep 0.1; done) & setsid sleep 1000 &")
@@ -53,15 +63,16 @@ def of_session(client: Any, session: str) -> list[dict[str, Any]]:
     return client.api.containers(all=True, filters=wanted)
 
 
-def killed(folder: Path, lease: float) -> str:
-    """The session of a process that was killed with SIGKILL in the middle of a command."""
+def killed(folder: Path, lease: float) -> tuple[str, dict[str, str]]:
+    """Session and sandbox of a process that was killed with SIGKILL in the middle of a command."""
     session = f"victim-{os.getpid()}-{time.monotonic_ns()}"
     command = [sys.executable, "-c", VICTIM, str(folder), session, str(lease)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
+        ref = json.loads(process.stdout.readline())
         assert process.stdout.readline() == b"busy\n"
         process.kill()
-    return session
+    return session, ref
 
 
 def wait_for(condition: Any, limit: float) -> float:
@@ -73,7 +84,7 @@ def wait_for(condition: Any, limit: float) -> float:
 
 
 def test_a_killed_process_leaves_nothing_that_runs(client: Any, tmp_path: Path) -> None:
-    session = killed(tmp_path, LEASE)
+    session, _ = killed(tmp_path, LEASE)
     left = of_session(client, session)
     assert len(left) == 2, "the sandbox and its fork"
     owners = {entry["Labels"][OWNER] for entry in left}
@@ -99,7 +110,7 @@ async def open_and_close(workspace: Path) -> None:
 
 
 def test_prune_takes_what_is_left_over_and_nothing_else(client: Any, tmp_path: Path) -> None:
-    session = killed(tmp_path, 60)
+    session, _ = killed(tmp_path, 60)
 
     # A container of somebody alive, in the same session.
     async def alive() -> str:
@@ -138,6 +149,173 @@ def test_a_lease_does_not_end_a_sandbox_in_use(tmp_path: Path) -> None:
             await sandbox.close()
 
     anyio.run(use)
+
+
+def test_a_reopened_sandbox_is_in_use(client: Any, tmp_path: Path) -> None:
+    """Its label names the dead process that made it; it stays for the one that has it now."""
+    session, ref = killed(tmp_path, LEASE)
+
+    async def use() -> None:
+        sandbox = await Docker(workspace=tmp_path, lease=LEASE).reopen(ref)
+        try:
+            mine = ref["container"][:12]
+            await open_and_close(tmp_path)  # another start of agentkit
+            listed = await agentkit("sandbox", "list")
+            told = [line for line in listed.splitlines() if line.startswith(mine)]
+            assert ["in use" in line for line in told] == [True]
+            assert mine not in await agentkit("sandbox", "prune", "--session", session)
+            shell = await sandbox.shell()
+            result = await shell.run(f"sleep {LEASE + 3}; echo lives")
+            assert (result.output.data, result.ended) == (b"lives\n", "exit")
+            assert started == began(), "it was not started again"
+        finally:
+            await sandbox.close()
+
+    def began() -> str:
+        return client.api.inspect_container(ref["container"])["State"]["StartedAt"]
+
+    started = began()
+    anyio.run(use)
+    anyio.run(open_and_close, tmp_path)
+
+
+def test_an_evaluation_leaves_what_can_be_reopened(client: Any, tmp_path: Path) -> None:
+    """It once removed the sandbox of a crashed session that was about to be resumed."""
+    session, ref = killed(tmp_path, 300)
+    gone = ":".join((*owner_now().split(":")[:3], str(2**22 + 5), "1"))
+    trial = client.containers.run(
+        ensure_base_image(client, progress=print),
+        ["sleep", "300"],
+        network_mode="none",
+        detach=True,
+        labels={LABEL: "trial", OWNER: gone, FINAL: ""},
+    )
+
+    async def evaluate_and_resume() -> None:
+        async with LocalRunner.open():
+            pass
+        sandbox = await Docker(workspace=tmp_path).reopen(ref)
+        try:
+            assert sandbox.remains is not None
+            assert sandbox.remains.killed == {"main"}
+        finally:
+            await sandbox.close()
+
+    try:
+        anyio.run(evaluate_and_resume)
+        with pytest.raises(NotFound):
+            trial.reload()
+    finally:
+        anyio.run(agentkit, "sandbox", "prune", "--session", session)
+        with suppress(NotFound):
+            trial.remove(force=True)
+
+
+def test_killed_before_anybody_knew_of_the_container(client: Any, tmp_path: Path) -> None:
+    """No reference was kept, so nobody can reopen it: it ends by itself, and is then removed."""
+    told, session = b"not tried", ""
+    for attempt in range(5):
+        session = f"unknown-{os.getpid()}-{attempt}-{time.monotonic_ns()}"
+        command = [sys.executable, "-c", VICTIM, str(tmp_path), session, str(LEASE)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            while not of_session(client, session):
+                assert process.poll() is None
+            process.kill()
+            assert process.stdout
+            told = process.stdout.read()
+        if not told:
+            break
+    assert not told, "every kill came too late"
+    wait_for(lambda: of_session(client, session)[0]["State"] != "running", LEASE + 20)
+    anyio.run(open_and_close, tmp_path)
+    assert of_session(client, session) == []
+
+
+GRABBER = """
+import os, sys, time
+end = time.time() + float(sys.argv[1])
+while time.time() < end:
+    try:
+        if os.fork() == 0:
+            time.sleep(max(0, end - time.time()))
+            os._exit(0)
+    except OSError:
+        time.sleep(0.001)
+"""
+"""Takes every process that the limit leaves, also those that become free."""
+
+BASH_GIVES_UP = 15
+"""Seconds that bash tries to start a process."""
+
+
+@pytest.fixture
+def firsts(client: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Containers with a limit on processes, in which three shells are process 1."""
+    busybox = shutil.which("busybox")
+    assert busybox is not None, "scripts/ensure-test-tools installs it"
+    (tmp_path / "grab.py").write_text(GRABBER)
+    shutil.copy(busybox, tmp_path / "busybox")
+    tmp_path.chmod(0o755)
+    made: dict[str, Any] = {}
+    image = ensure_base_image(client, progress=print)
+    shells = {"dash": ["/bin/dash"], "ash": ["/srv/busybox", "ash"], "bash": ["/bin/bash"]}
+    try:
+        for name, shell in shells.items():
+            made[name] = client.containers.run(
+                image,
+                entrypoint=[*shell, *first_process(1)[1:]],
+                volumes={str(tmp_path): {"bind": "/srv", "mode": "ro"}},
+                network_mode="none",
+                pids_limit=20,
+                detach=True,
+            )
+        yield made
+    finally:
+        for each in made.values():
+            each.remove(force=True)
+
+
+def state(container: Any) -> str:
+    container.reload()
+    return container.status
+
+
+def grab(container: Any, seconds: float) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["docker", "exec", container.id, "python3", "/srv/grab.py", f"{seconds}"]
+    )
+
+
+def attached(container: Any) -> subprocess.Popen[bytes]:
+    """A control shell, which is an owner."""
+    command = ["docker", "exec", "-i", container.id, "/bin/sh", *CONTROL_ARGUMENTS]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(b"trap 'kill -USR1 1' EXIT; echo there\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"there\n"
+    return process
+
+
+def test_no_process_can_be_started(firsts: dict[str, Any]) -> None:
+    """Process 1 outlives that while an owner is there, and ends when none is."""
+    owners = {name: attached(each) for name, each in firsts.items()}
+    full = [grab(each, BASH_GIVES_UP + 4) for each in firsts.values()]
+    for each in full:
+        assert each.wait(60) == 0
+    assert {name: state(each) for name, each in firsts.items()} == dict.fromkeys(firsts, "running")
+    for owner in owners.values():
+        assert owner.poll() is None
+        owner.communicate()
+    wait_for(lambda: {state(each) for each in firsts.values()} == {"exited"}, 60)
+
+
+def test_nobody_is_there_and_no_process_can_be_started(firsts: dict[str, Any]) -> None:
+    full = [grab(firsts[name], 100) for name in ("dash", "ash")]
+    wait_for(lambda: state(firsts["dash"]) == state(firsts["ash"]) == "exited", 60)
+    for each in full:
+        each.wait()
 
 
 def test_who_owns_what() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from agentkit.sandbox import Sandbox
 from agentkit.sandboxes import Container
-from agentkit.sandboxes._create import PID1
+from agentkit.sandboxes._create import first_process
 from agentkit.sandboxes.images import ensure_base_image
 from tests.sandboxes.hostile_cases import INVENTED, Case
 
@@ -25,15 +25,15 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=["sh", "auto"])
+@pytest.fixture(params=["busybox", "dash", "bash"])
 async def sandbox(request: pytest.FixtureRequest, busybox_image: str) -> AsyncIterator[Sandbox]:
-    kind: Literal["sh", "auto"] = request.param
+    kind: Literal["sh", "auto"] = "auto" if request.param == "bash" else "sh"
     client = ENGINE.from_env()
-    image = busybox_image if kind == "sh" else ensure_base_image(client, progress=print)
+    own = request.param == "busybox"
+    image = busybox_image if own else ensure_base_image(client, progress=print)
     container = client.containers.run(
         image,
-        ["300"],
-        entrypoint=["/bin/sh", "-c", PID1, "agentkit"],
+        entrypoint=first_process(300),
         user="1000:1000",
         read_only=True,
         cap_drop=["ALL"],

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("tools", "sandboxes", "cli", "serve", "evals")
+ROOMS = ("tools", "sandboxes", "cli", "serve", "evals", "acp")
 """Rooms that import the framework and that the framework must not know."""
 
 MAY_IMPORT = {
@@ -21,8 +21,12 @@ MAY_IMPORT = {
     "testing": {"core", "models", "stores", "testing"},
     "tools": {"core", "models", "tools"},
     "sandboxes": {"core", "models", "sandboxes"},
-    "cli": {"core", "models", "stores", "testing", "tools", "sandboxes", "cli", "serve", "evals"},
+    "cli": {
+        *("core", "models", "stores", "testing", "tools", "sandboxes"),
+        *("cli", "serve", "evals", "acp"),
+    },
     "serve": {"core", "models", "stores", "tools", "sandboxes", "serve"},
+    "acp": {"core", "models", "stores", "tools", "sandboxes", "acp"},
     "evals": {"core", "models", "stores", "tools", "sandboxes", "evals"},
 }
 """Which room may import which; ``core`` is the rest of ``agentkit/``."""
@@ -39,7 +43,7 @@ def _sources() -> Iterator[tuple[str, Path]]:
         [*core.glob("*.py"), *(each for one in packages for each in one.rglob("*.py"))]
     ):
         yield "core", path
-    for room in ("models", "stores", "testing", "cli", "serve", "evals"):
+    for room in ("models", "stores", "testing", "cli", "serve", "evals", "acp"):
         for path in sorted((ROOT / "agentkit" / room).rglob("*.py")):
             yield room, path
     for room in ("tools", "sandboxes"):

@@ -15,6 +15,7 @@ COMMANDS = {
     "resume": ("resume", "Go on after a stop, a crash, or with a new message."),
     "sessions": ("sessions", "List, show, export, check and delete sessions."),
     "serve": ("serve", "Serve sessions over HTTP: on loopback, with a token."),
+    "acp": ("acp", "Speak the Agent Client Protocol, for editors."),
     "eval": ("eval", "Run a set of tasks (Harbor layout) and report."),
     "models": ("models", "Models: names, prices now and when they change, what is served."),
     "sandbox": ("sandbox", "Build the sandbox image, list and prune sandboxes."),

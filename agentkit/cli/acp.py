@@ -1,0 +1,150 @@
+"""``agentkit acp``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentkit.cli.options import Options, takes_options
+from agentkit.errors import AuthenticationFailed, SessionError, UsageError
+
+if TYPE_CHECKING:
+    from agentkit.acp import Opening
+    from agentkit.agent import Agent
+    from agentkit.cli.settings import Settings
+    from agentkit.stores import Store
+
+LogLevel = Annotated[
+    str,
+    typer.Option(
+        "--log-level",
+        metavar="LEVEL",
+        help="debug, info, warning or error. [default: AGENTKIT_LOG, else info]",
+        show_default=False,
+    ),
+]
+
+
+@takes_options
+def acp(given: Options, log_level: LogLevel = "") -> None:
+    """Speak the Agent Client Protocol over standard input and output, for an editor.
+
+    The editor starts this command, names the folder of each session and answers its questions.
+    The log goes to standard error. `docs/acp.md` has the editors' settings.
+    """
+    if given.workspace is not None:
+        raise UsageError("--workspace means nothing here: the editor names the folder")
+    if given.workspace_mode not in (None, "mount"):
+        raise UsageError("--workspace-mode copy means nothing here: editors edit in place")
+    from agentkit.cli.build import KEY_VARIABLE, load_ladder, load_preset, open_store
+    from agentkit.cli.settings import settle
+
+    _require_package()
+    from agentkit import logs
+
+    settings = settle(given)
+    load_preset(settings.preset)
+    ladder = load_ladder(settings)
+    store = open_store(settings.home)
+    reads, writes = _protocol_alone()
+    logs.configure(level=log_level, tracebacks=False)
+    variable = settings.api_key_env or ladder.rungs[0].api_key_env or KEY_VARIABLE
+    import anyio
+
+    try:
+        anyio.run(partial(_speak, given, store, reads, writes, variable))
+    finally:
+        store.close()
+
+
+def _require_package() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("acp") is None:
+        raise UsageError(
+            "the Agent Client Protocol needs a package that is not installed",
+            hint="pip install 'agentkit-deepseek[acp]'",
+        )
+
+
+def _protocol_alone() -> tuple[int, int]:
+    """Keep the two streams for the protocol: nothing else can read or write them by mistake.
+
+    Commands of the local sandbox find an empty standard input, and what anybody prints goes to
+    standard error.
+    """
+    sys.stdout.flush()
+    reads, writes = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return reads, writes
+
+
+async def _speak(given: Options, store: Store, reads: int, writes: int, variable: str) -> None:
+    """Serve the editor until it goes, or a signal comes; then stop tidily."""
+    import anyio
+
+    from agentkit.acp import speak
+
+    async with anyio.create_task_group() as tasks:
+
+        async def stop_at_signals() -> None:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    tasks.cancel_scope.cancel()
+
+        tasks.start_soon(stop_at_signals)
+        make = partial(_agent, given, store)
+        await speak(make, store=store, stdin=reads, stdout=writes, key_variable=variable)
+        tasks.cancel_scope.cancel()
+
+
+def _agent(given: Options, store: Store, opening: Opening) -> Agent:
+    """A new session's agent by the options and the folder's own file; another's as it began."""
+    from agentkit.cli.build import make_agent
+    from agentkit.cli.run import ground_of
+    from agentkit.hooks import Hooks
+
+    settings = _settings(given, opening)
+    if settings.workspace_mode == "copy":
+        raise SessionError(
+            "this session works on a copy of its folder", hint="Go on with `agentkit resume`"
+        )
+    _require_key(settings)
+    ground = ground_of(settings, store, opening.session_id, apply=False)
+    return make_agent(settings, ground, store, hooks=Hooks(), progress=_progress)
+
+
+def _settings(given: Options, opening: Opening) -> Settings:
+    from agentkit.cli.settings import settle
+
+    if opening.started is None:
+        folder = None if (given.sandbox or "").startswith("container:") else str(opening.folder)
+        return settle(replace(given, workspace=folder))
+    stored: dict[str, Any] = dict(opening.started.settings)
+    if "preset" not in stored:
+        raise SessionError("this session was not begun by the `agentkit` command")
+    return settle(Options(base_url=given.base_url, api_key_env=given.api_key_env), stored)
+
+
+def _require_key(settings: Settings) -> None:
+    from agentkit.cli.build import load_ladder, require_key
+
+    try:
+        require_key(settings, load_ladder(settings))
+    except UsageError as error:
+        raise AuthenticationFailed(error.what, hint=error.hint) from error
+
+
+def _progress(words: str) -> None:
+    from agentkit import logs
+
+    logs.get("agentkit.acp").info("preparing", what=words)

@@ -1,0 +1,243 @@
+"""The whole way of a session in an editor, with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acp import RequestError, image_block, resource_link_block, text_block
+
+from agentkit.testing import Call, FakeDeepSeek, Reply
+
+from .conftest import editor, until
+
+FIX = {
+    "command": "str_replace",
+    "path": "calc.py",
+    "old_str": "a - b",
+    "new_str": "a + b",
+}
+PLAN = {"steps": [{"step": "Look", "status": "done"}, {"step": "Mend", "status": "in_progress"}]}
+SANDBOXES = ["local", pytest.param("docker", marks=pytest.mark.docker)]
+
+
+def bash(command: str, **more: Any) -> Reply:
+    return Reply(calls=[Call("bash", {"command": command})], **more)
+
+
+def mend() -> list[Reply]:
+    return [
+        bash("cat calc.py; python3 -c 'import calc; print(calc.add(2, 3))'", reasoning="Look."),
+        Reply(calls=[Call("plan", PLAN)]),
+        Reply("Now I mend it.", calls=[Call("str_replace_editor", FIX)]),
+        Reply(calls=[Call("finish", {"summary": "It adds now."})]),
+    ]
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+async def test_a_bug_is_mended_and_the_editor_sees_how(folder: Path, sandbox: str) -> None:
+    with FakeDeepSeek(mend()) as server:
+        async with editor(
+            folder, server, "--approve", "auto", "--check", "grep -q + calc.py", sandbox=sandbox
+        ) as at:
+            await at.new()
+            assert await at.say("Mend calc.py") == "end_turn"
+        assert server.violations == []
+    assert "a + b" in (folder / "calc.py").read_text()
+    seen = at.client
+    assert seen.text("agent_thought_chunk") == "Look."
+    assert seen.text() == "Now I mend it.It adds now."
+    looked = seen.call("cat calc.py")
+    assert (looked["kind"], looked["status"]) == ("execute", "completed")
+    assert looked["content"][0]["content"]["text"].endswith("-1")
+    change = seen.call("str_replace")
+    name = str(folder / "calc.py")  # the editor's name, whatever the sandbox calls it
+    assert (change["kind"], change["status"]) == ("edit", "completed")
+    assert change["locations"] == [{"path": name}]
+    assert change["content"] == [
+        {"type": "diff", "path": name, "oldText": "a - b", "newText": "a + b"}
+    ]
+    steps = [(each["content"], each["status"]) for each in seen.of("plan")[-1]["entries"]]
+    assert steps == [("Look", "completed"), ("Mend", "in_progress")]
+    assert seen.call("check: grep")["status"] == "completed"
+    usage = seen.of("usage_update")[-1]
+    assert usage["size"] > usage["used"] > 0
+    assert usage["cost"]["amount"] > 0
+    assert at.process.returncode == 0
+
+
+async def test_what_is_said_with_a_prompt_reaches_the_model(folder: Path) -> None:
+    with FakeDeepSeek(["Yes."]) as server:
+        async with editor(folder, server) as at:
+            session = await at.new()
+            uri = (folder / "calc.py").as_uri()
+            blocks: list[Any] = [text_block("Is this right? "), resource_link_block("calc.py", uri)]
+            await at.connection.prompt(session_id=session, prompt=blocks)
+            with pytest.raises(RequestError, match="image cannot be read"):
+                await at.connection.prompt(
+                    session_id=session, prompt=[image_block("aGk=", "image/png")]
+                )
+            with pytest.raises(RequestError, match="empty"):
+                await at.say("  ")
+        asked = server.requests[0].body["messages"]
+    assert f"Is this right? `{folder}/calc.py`" in [each["content"] for each in asked]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [("reject", "The user declined this call."), ("cancelled", "without an answer")],
+)
+async def test_a_declined_call_is_not_run_and_the_model_reads_why(
+    folder: Path, answer: str, told: str
+) -> None:
+    with FakeDeepSeek([bash("touch made"), "Then not."]) as server:
+        async with editor(folder, server, "--approve", "ask", answers=[answer]) as at:
+            await at.new()
+            assert await at.say("Make it") == "end_turn"
+        results = [each["content"] for each in server.requests[1].body["messages"]]
+    assert not (folder / "made").exists()
+    assert told in results[-1]
+    assert at.client.asked[0]["rawInput"]["command"] == "touch made"
+    assert at.client.call("touch made")["status"] == "failed"
+
+
+async def test_always_is_asked_once(folder: Path) -> None:
+    with FakeDeepSeek([bash("touch one"), bash("touch two"), "Done."]) as server:
+        async with editor(folder, server, "--approve", "ask", answers=["always"]) as at:
+            await at.new()
+            assert await at.say("Make both") == "end_turn"
+    assert (folder / "two").exists()
+    assert len(at.client.asked) == 1
+
+
+async def test_cancel_while_a_question_is_open(folder: Path) -> None:
+    with FakeDeepSeek([bash("touch made")]) as server:
+        async with editor(folder, server, "--approve", "ask", answers=["wait"]) as at:
+            session = await at.new()
+            turn = asyncio.create_task(at.say("Make it"))
+            await until(lambda: at.client.asked)
+            await at.connection.cancel(session_id=session)
+            assert await turn == "cancelled"
+    assert not (folder / "made").exists()
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+async def test_cancel_in_mid_command_and_the_session_goes_on(folder: Path, sandbox: str) -> None:
+    steps = [bash("echo $$ > begun; sleep 600; touch ended"), "Good."]
+    with FakeDeepSeek(steps) as server:
+        async with editor(folder, server, "--approve", "auto", sandbox=sandbox) as at:
+            session = await at.new()
+            turn = asyncio.create_task(at.say("Sleep"))
+            await until((folder / "begun").exists)
+            with pytest.raises(RequestError, match="at work"):
+                await at.say("And now?")
+            await at.connection.cancel(session_id=session)
+            assert await turn == "cancelled"
+            assert at.client.call("sleep 600")["status"] == "failed"
+            assert await at.say("All well?") == "end_turn"
+        assert server.violations == []
+    assert at.client.text() == "Good."
+    assert not (folder / "ended").exists()
+
+
+async def test_a_session_is_loaded_after_kill_9(folder: Path) -> None:
+    steps = [Reply("First I look.", calls=[Call("bash", {"command": "cat calc.py"})])]
+    steps += [bash("touch begun; sleep 600"), Reply("I look again."), "Bye."]
+    with FakeDeepSeek(steps) as server:
+        async with editor(folder, server, "--approve", "auto") as first:
+            session = await first.new()
+            turn = asyncio.create_task(first.say("Mend calc.py"))
+            await until((folder / "begun").exists)
+            first.process.send_signal(signal.SIGKILL)
+            await first.process.wait()
+            turn.cancel()
+        async with editor(folder, server, "--approve", "auto") as at:
+            listed = await at.connection.list_sessions(cwd=str(folder))
+            assert [each.session_id for each in listed.sessions] == [session]
+            assert listed.sessions[0].title == "Mend calc.py"
+            await at.connection.load_session(cwd=str(folder), session_id=session, mcp_servers=[])
+            assert at.client.text("user_message_chunk") == "Mend calc.py"
+            assert at.client.text() == "First I look."
+            looked = at.client.call("cat calc.py")
+            assert "return a - b" in looked["content"][0]["content"]["text"]
+            lost = at.client.call("sleep 600")
+            assert lost["status"] == "failed"
+            assert "outcome is unknown" in lost["content"][0]["content"]["text"]
+            assert await at.say("Go on", session) == "end_turn"
+            assert at.client.text().endswith("I look again.")
+            # What a second load tells is what was seen, and the words in between.
+            at.client.updates.clear()
+            await at.connection.load_session(cwd=str(folder), session_id=session, mcp_servers=[])
+            assert at.client.text() == "First I look.I look again."
+            assert at.client.text("user_message_chunk") == "Mend calc.pyGo on"
+        assert server.violations == []
+
+
+async def test_resume_tells_nothing_and_close_gives_the_session_free(folder: Path) -> None:
+    with FakeDeepSeek(["One.", "Two."]) as server:
+        async with editor(folder, server) as at:
+            session = await at.new()
+            await at.say("First")
+            async with editor(folder, server) as other:
+                with pytest.raises(RequestError, match="in use by process"):
+                    await other.connection.load_session(
+                        cwd=str(folder), session_id=session, mcp_servers=[]
+                    )
+                await at.connection.close_session(session_id=session)
+                with pytest.raises(RequestError, match="no session"):
+                    await at.say("Second", session)
+                await other.connection.resume_session(
+                    cwd=str(folder), session_id=session, mcp_servers=[]
+                )
+                assert other.client.updates == []
+                assert await other.say("Second", session) == "end_turn"
+                assert other.client.text() == "Two."
+
+
+async def test_two_sessions_at_once(folder: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    wait = "touch here; while [ ! -e go ]; do sleep 0.05; done; pwd"
+    with FakeDeepSeek(
+        {"Task A": [bash(wait), "A done."], "Task B": [bash(wait), "B done."]}
+    ) as fake:
+        async with editor(folder, fake, "--approve", "auto") as at:
+            one, two = await at.new(), await at.new(second)
+            turns = [
+                asyncio.create_task(at.say("Task A", one)),
+                asyncio.create_task(at.say("Task B", two)),
+            ]
+            await until(lambda: (folder / "here").exists() and (second / "here").exists())
+            (folder / "go").touch()
+            (second / "go").touch()
+            assert await asyncio.gather(*turns) == ["end_turn", "end_turn"]
+    assert at.client.text(session_id=one) == "A done."
+    assert at.client.text(session_id=two) == "B done."
+
+
+async def test_an_editor_that_goes_away_stops_the_run(folder: Path) -> None:
+    with FakeDeepSeek([bash("echo $$ > pid; sleep 600"), "Again."]) as server:
+        async with editor(folder, server, "--approve", "auto") as at:
+            session = await at.new()
+            turn = asyncio.create_task(at.say("Sleep"))
+            await until(lambda: (folder / "pid").exists() and (folder / "pid").read_text().strip())
+        assert at.process.returncode == 0
+        with pytest.raises((ConnectionError, RequestError)):
+            await turn
+        shell = int((folder / "pid").read_text())
+        await until(lambda: not _lives(shell))
+        async with editor(folder, server, "--approve", "auto") as at:
+            await at.connection.load_session(cwd=str(folder), session_id=session, mcp_servers=[])
+            assert await at.say("Go on", session) == "end_turn"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

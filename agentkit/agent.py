@@ -30,6 +30,7 @@ from agentkit.tool import Tool, ToolContext, ToolResult, as_tool, tool
 
 if TYPE_CHECKING:
     from agentkit.log import EventLog
+    from agentkit.mcp import MCPServer
     from agentkit.models.catalogue import Catalogue
     from agentkit.models.endpoint import Endpoint
     from agentkit.models.retry import RetryPolicy
@@ -97,6 +98,8 @@ class Agent:
     whoever resumes it; its lease ends it if nobody does."""
     progress: Progress | None = None
     """Told what slow preparations (an image to build) are doing."""
+    mcp: Sequence[MCPServer] = ()
+    """Servers whose tools it has too, as they are when a session begins (extra ``mcp``)."""
 
     def __post_init__(self) -> None:
         if not self.instructions.strip():
@@ -111,6 +114,8 @@ class Agent:
             if each.name in table:
                 raise UsageError(f"two tools are named {each.name!r}")
             table[each.name] = each
+        if len({each.name for each in self.mcp}) < len(self.mcp):
+            raise UsageError(f"agent {self.name!r} has two MCP servers of one name")
         if self.user_id and not _USER_ID.fullmatch(self.user_id):
             raise UsageError(
                 f"the user_id {self.user_id[:40]!r} cannot be sent",
@@ -165,6 +170,12 @@ class Agent:
             description: what the other model is told it is for.
         """
         from agentkit.subagents import Order
+
+        if self.mcp:
+            raise UsageError(
+                f"the agent {self.name!r} has MCP servers, which subagents cannot have",
+                hint="Give them to the agent that calls it",
+            )
 
         @tool(
             name=name or re.sub(r"[^A-Za-z0-9_-]+", "-", self.name),
@@ -259,12 +270,15 @@ class Agent:
         """The main lane's frozen head, as this definition has it.
 
         Args:
-            run: a session that has begun: its rung, if the ladder still has it, and ``recall``.
+            run: a session that has begun: its rung, if the ladder still has it, and ``recall``,
+                where its head has that.
         """
         tools, on = dict(self._tools), self.rung
         if run is not None:
             on = run.lane.rung if run.lane.rung in self.ladder.rungs else on
-            tools |= {name: each for name, each in run.tools.items() if name == "recall"}
+            head = run.state.opened[run.lane_name].tools
+            if any(each["function"]["name"] == "recall" for each in head):
+                tools["recall"] = run.tools["recall"]
         entries = tuple(
             wire.tool_entry(each.name, each.description, each.parameters)
             for _, each in sorted(tools.items())
@@ -280,7 +294,9 @@ class Agent:
         """The keys that requests may carry, by the names to show for them."""
         names = {KEY_VARIABLE, *(rung.api_key_env for rung in self.ladder.rungs)} - {""}
         found = {name: value for name in sorted(names) if (value := os.environ.get(name))}
+        servers = {name: value for each in self.mcp for name, value in each.secrets().items()}
         return {
+            **servers,
             **found,
             **({"API key": self.api_key} if self.api_key not in found.values() else {}),
         }

@@ -2,6 +2,7 @@
 
     AgentkitError
     ├── UsageError            wrong arguments or configuration                     exit 2
+    │   ├── ToolServerError   an MCP server that is needed cannot be reached       exit 2
     │   └── SessionError      no such session, an ambiguous id                     exit 2
     │       ├── SessionInUse  another living process works on it
     │       └── PrefixChanged the next request would not extend the last one
@@ -74,6 +75,10 @@ class UsageError(AgentkitError):
     """The caller's arguments or configuration cannot be used."""
 
     exit_code = 2
+
+
+class ToolServerError(UsageError):
+    """An MCP server that the agent needs did not start, or did not answer."""
 
 
 class SessionError(UsageError):

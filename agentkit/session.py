@@ -53,8 +53,13 @@ from agentkit.state import State, replay
 if TYPE_CHECKING:
     from agentkit.agent import Agent
     from agentkit.checkpoints.keeper import Checkpoints
+    from agentkit.mcp.toolset import Servers
     from agentkit.sandbox import Sandbox
     from agentkit.stores import Store
+
+
+MCP = "mcp"
+"""Kind of the fact that keeps the tools that MCP servers had when the session began."""
 
 
 def new_id() -> str:
@@ -78,6 +83,7 @@ class Session:
         self._resume = resume
         self._cold = cold
         self._live: Run | None = None
+        self._servers: Servers | None = None
         self._tasks: TaskGroup | None = None
         self._scope: anyio.CancelScope | None = None
         self._data: Any = None
@@ -90,6 +96,7 @@ class Session:
         try:
             return await self._enter()
         except BaseException:
+            await self._leave_servers()
             await self._release()
             raise
 
@@ -102,8 +109,12 @@ class Session:
                 f"a session {self.id!r} exists already", hint="Resume it, or choose another id"
             )
         log = EventLog(self._store, self.id, len(events))
-        self._live = self._agent.bring_up(log, replay(events))
+        state = replay(events)
+        fresh = await self._meet_servers(state)
+        self._live = self._agent.bring_up(log, state)
         self._live.cold = self._cold
+        if fresh is not None:
+            self._live.record(MCP, fresh)
         await settle_open_calls(self._live, events)
         if self._cold and self._live.state.lanes:
             renew(self._live, self._agent.opening(self._live))
@@ -111,6 +122,31 @@ class Session:
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         return self
+
+    async def _meet_servers(self, state: State) -> Mapping[str, Any] | None:
+        """Take the tools of MCP servers: those that the log has kept, else what they offer now.
+
+        Returns:
+            What the log must keep of them, where that is new.
+
+        Raises:
+            ToolServerError, UsageError: one that is needed cannot be reached.
+        """
+        known = next(reversed(state.facts.get(MCP, [])), None)
+        begun = bool(state.lanes) and not self._cold
+        if known is None and (begun or not self._agent.mcp):
+            return None
+        from agentkit.mcp.toolset import Servers
+
+        kept = None if self._cold else known
+        self._servers = Servers(self._agent.mcp)
+        self._agent, now = await self._servers.open(self._agent, kept)
+        return now if kept is None else None
+
+    async def _leave_servers(self) -> None:
+        if self._servers is not None:
+            servers, self._servers = self._servers, None
+            await servers.aclose()
 
     async def __aexit__(
         self,
@@ -120,10 +156,13 @@ class Session:
     ) -> None:
         self.cancel()
         try:
-            if self._tasks is not None:
-                # Not told of the error: it would come out wrapped in a group, and the caller's
-                # ``except ModelError`` would not see it. Nothing runs in the group any more.
-                await self._tasks.__aexit__(None, None, None)
+            try:
+                if self._tasks is not None:
+                    # Not told of the error: it would come out wrapped in a group, and the
+                    # caller's ``except ModelError`` would not see it. Nothing runs in it any more.
+                    await self._tasks.__aexit__(None, None, None)
+            finally:
+                await self._leave_servers()
         finally:
             with anyio.CancelScope(shield=True):
                 try:

@@ -85,24 +85,30 @@ class Account:
         }
 
 
-def account(events: Iterable[Event], catalogue: Catalogue) -> Account:
-    """Add a session up."""
-    whole = Account()
-    models: dict[str, str] = {}
-    asked: dict[str, int] = {}
-    for event in events:
+class Ledger:
+    """An account that is carried on as events come."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._whole = Account()
+        self._models: dict[str, str] = {}
+        self._asked: dict[str, int] = {}
+
+    def take(self, event: Event) -> None:
+        """Add one event up."""
+        whole = self._whole
         both = (whole.total, whole.lanes.setdefault(event.lane, Tally()))
         match event:
             case LaneOpened():
-                models[event.lane] = str(event.rung.get("model", ""))
+                self._models[event.lane] = str(event.rung.get("model", ""))
             case ModelRequested():
-                asked[event.lane] = event.estimate
+                self._asked[event.lane] = event.estimate
             case ModelResponded() | ModelAdvised():
-                lost = _lost_usd(event, models.get(event.lane, ""), catalogue)
+                lost = _lost_usd(event, self._models.get(event.lane, ""), self._catalogue)
                 for tally in both:
                     _answered(tally, event, lost)
-                if event.usage.reported and asked.get(event.lane):
-                    whole.estimates.append((asked[event.lane], event.usage.prompt_tokens))
+                if event.usage.reported and self._asked.get(event.lane):
+                    whole.estimates.append((self._asked[event.lane], event.usage.prompt_tokens))
             case PrefixBroken():
                 for tally in both:
                     tally.breaks += 1
@@ -110,8 +116,21 @@ def account(events: Iterable[Event], catalogue: Catalogue) -> Account:
                     tally.broken_usd += event.price_usd
             case _:
                 pass
-    whole.lanes = {name: tally for name, tally in whole.lanes.items() if tally.requests}
-    return whole
+
+    @property
+    def account(self) -> Account:
+        """The account up to now; lanes without a request are left out."""
+        whole = self._whole
+        lanes = {name: tally for name, tally in whole.lanes.items() if tally.requests}
+        return Account(whole.total, lanes, whole.estimates)
+
+
+def account(events: Iterable[Event], catalogue: Catalogue) -> Account:
+    """Add a session up."""
+    ledger = Ledger(catalogue)
+    for event in events:
+        ledger.take(event)
+    return ledger.account
 
 
 def _answered(tally: Tally, event: ModelResponded | ModelAdvised, lost: float) -> None:

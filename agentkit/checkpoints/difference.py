@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -109,20 +109,26 @@ def _loaded(contents: Contents, entry: Entry | None) -> PatchEntry | None:
     return PatchEntry(data, executable=bool(entry.mode & 0o100), link=entry.kind == "l")
 
 
-def by_turn(contents: Contents, events: Sequence[Event]) -> dict[int, Difference]:
+def by_turn(contents: Contents, events: Iterable[Event]) -> dict[int, Difference]:
     """What each turn changed in the session's workspace, by its number; nothing, no entry.
 
     Raises:
         StoreError: a content is not in the store.
     """
+    pairs = trees_by_turn(events)
+    return {turn: difference(contents, old, new) for turn, (old, new) in pairs.items()}
+
+
+def trees_by_turn(events: Iterable[Event]) -> dict[int, tuple[str, str]]:
+    """The trees before and after each turn that changed something, by its number."""
     trees: dict[str, str] = {}
-    found: dict[int, Difference] = {}
+    found: dict[int, tuple[str, str]] = {}
     last = ""
     for event in events:
         if isinstance(event, Checkpoint) and event.tree and not event.place:
             trees[event.id] = event.tree
             if event.reason == AFTER and last and last != event.tree:
-                found[event.turn] = difference(contents, last, event.tree)
+                found[event.turn] = (last, event.tree)
             last = event.tree
         elif isinstance(event, Restored):
             last = trees.get(event.checkpoint, "")

@@ -66,7 +66,7 @@ def serve(
         origins=allow_origin or (),
     )
     try:
-        _listen(service, store, host, port, token if fresh else "")
+        _listen(service, store, host, port, token, fresh=fresh)
     finally:
         store.close()
 
@@ -102,7 +102,9 @@ def _aside(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def _listen(service: Service, store: Store, host: str, port: int, fresh: str) -> None:
+def _listen(
+    service: Service, store: Store, host: str, port: int, token: str, *, fresh: bool
+) -> None:
     try:
         import uvicorn
     except ImportError as error:
@@ -123,15 +125,28 @@ def _listen(service: Service, store: Store, host: str, port: int, fresh: str) ->
     sock = _bound(config)
     address = f"[{host}]" if ":" in host else host
     if fresh:
-        print(f"token      {fresh}\n           (shown this once)", flush=True)
+        print(f"token      {token}\n           (shown this once)", flush=True)
     print(f"token in   {store.folder / 'serve-token'}", flush=True)
     if host not in _LOOPBACK:
         _aside(
             f"agentkit: {host} can be reached from other machines, and the token travels"
             " unencrypted: put a TLS proxy in front"
         )
-    print(f"serving    http://{address}:{sock.getsockname()[1]}", flush=True)
+    url = f"http://{address}:{sock.getsockname()[1]}"
+    print(f"serving    {url}", flush=True)
+    print(f"page       {_page(url, token, fresh=fresh)}", flush=True)
     uvicorn.Server(config).run(sockets=[sock])
+
+
+def _page(url: str, token: str, *, fresh: bool) -> str:
+    """The link to the page.
+
+    What comes behind ``#`` is never sent to a server, so no log of one keeps the token. A log of
+    our own output would: without a terminal it is told once, as the token itself is.
+    """
+    if fresh or sys.stdout.isatty():
+        return f"{url}/#token={token}"
+    return f"{url}/ (asks for the token)"
 
 
 def _bound(config: Any) -> Any:

@@ -120,6 +120,75 @@ class Branched(BaseModel):
     files: int = Field(default=0, description="Paths of the workspace that were put back.")
 
 
+RequestKind = Literal["answer", "advice", "failure"]
+
+
+class RequestView(BaseModel):
+    """One request to the model."""
+
+    seq: int = Field(description="Of the event that ended it.")
+    time: str
+    lane: str
+    turn: int = Field(description="Answers that the session had after it.")
+    kind: RequestKind = Field(description="`advice` is an answer beside the history.")
+    rung: str
+    hit: int = Field(description="Input tokens read from the provider's cache.")
+    miss: int = Field(description="Input tokens read without it.")
+    expected: int | None = Field(
+        description="Tokens that our model of the cache expected to hit; null: it knows none."
+    )
+    output: int
+    cost_usd: float
+    seconds: float
+    inherited: bool = Field(default=False, description="Made and paid before a fork or an undo.")
+
+
+class ToolTime(BaseModel):
+    """All calls of one tool."""
+
+    tool: str
+    calls: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+class AccountView(BaseModel):
+    """What a session cost and why."""
+
+    session_id: str
+    upto: int = Field(description="`seq` of the last event that is counted.")
+    rung: str = Field(description="On which work goes on.")
+    lane: str
+    turns: int = Field(description="Answers of the model.")
+    cost_usd: float
+    priced: bool = Field(description="False: part of it is of unknown price.")
+    usage: dict[str, Any] = Field(description="Tokens of all requests.")
+    cache: dict[str, Any] = Field(
+        description="Hits in all and by lane, beside what was expected; what misses and broken"
+        " prefixes cost."
+    )
+    tools: list[ToolTime] = Field(description="The longest first.")
+    requests: list[RequestView] = Field(description="Empty with `requests=false`.")
+
+
+class ChangedFile(BaseModel):
+    """A path that a turn changed."""
+
+    path: str
+    what: Literal["added", "deleted", "changed", "mode"]
+    plus: int | None = Field(description="Lines added; null where they are not counted.")
+    minus: int | None
+
+
+class Changes(BaseModel):
+    """What a turn changed in the workspace."""
+
+    turn: int = Field(description="0 where none changed anything.")
+    files: list[ChangedFile]
+    patch: str = Field(description="In git's format.")
+    cut: int = Field(description="Characters of it that are left out.")
+
+
 class Health(BaseModel):
     """The service lives."""
 

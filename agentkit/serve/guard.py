@@ -8,7 +8,7 @@ and by rebinding a name can even read the answers. ``Host`` must be a name that 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -29,6 +29,7 @@ class Guard:
     """Asks the three questions, and notes the tenant in ``scope["agentkit.tenant"]``.
 
     Args:
+        open_paths: paths that need no token, beside ``OPEN``: the files of the page.
         hosts: names, without port, that the service goes by beside this machine's own.
         origins: other sites (``https://app.example.com``) whose pages may use it.
     """
@@ -38,11 +39,13 @@ class Guard:
         app: ASGIApp,
         authenticate: Authenticate,
         *,
+        open_paths: Collection[str] = (),
         hosts: Sequence[str] = (),
         origins: Sequence[str] = (),
     ) -> None:
         self._app = app
         self._authenticate = authenticate
+        self._open = {OPEN, *open_paths}
         self._hosts = {each.lower() for each in (*LOOPBACK, *hosts)}
         self._origins = {each.lower().rstrip("/") for each in origins}
         for each in self._hosts:
@@ -73,7 +76,7 @@ class Guard:
         host = self._host(Headers(scope=scope))
         self._check_origin(Headers(scope=scope), host)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path == OPEN:
+        if path in self._open:
             return ""
         tenant = await self._authenticate(Request(scope))
         if tenant is None:

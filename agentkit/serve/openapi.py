@@ -166,6 +166,31 @@ OPERATIONS = (
     ),
     Operation(
         method="GET",
+        path=f"{_SESSION}/account",
+        name="account",
+        summary="What the session cost and why: hits and misses of each request, time of tools.",
+        answer=bodies.AccountView,
+        query={"requests": {"type": "boolean", "description": "Each request, or sums only."}},
+        problems=(*_ONE, 422),
+    ),
+    Operation(
+        method="GET",
+        path=f"{_SESSION}/changes",
+        name="changes",
+        summary="What a turn changed in the workspace.",
+        answer=bodies.Changes,
+        query={
+            "turn": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 10**9,
+                "description": "By default the last that changed something.",
+            }
+        },
+        problems=(*_ONE, 422),
+    ),
+    Operation(
+        method="GET",
         path=f"{_SESSION}/export",
         name="export",
         summary="The session as a file.",

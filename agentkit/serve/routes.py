@@ -16,7 +16,9 @@ from agentkit.events import ApprovalAnswered, ApprovalAsked, SessionFinished, Se
 from agentkit.exports import export
 from agentkit.log import read
 from agentkit.serve import bodies
+from agentkit.serve.accounts import Accounts
 from agentkit.serve.agents import Opening, metadata_of, tenant_of
+from agentkit.serve.changes import changes
 from agentkit.serve.feeds import Feed, Until, follow
 from agentkit.serve.job import Job
 from agentkit.serve.problems import Problem
@@ -34,6 +36,7 @@ SEND_TIMEOUT = 30.0
 """Seconds after which a client that does not read loses its connection."""
 PAGE = 50
 """Sessions of a page, where the caller does not say."""
+NO_STORE = {"Cache-Control": "no-store"}
 MEDIA = {"jsonl": "application/jsonl", "atif": "application/json", "html": "text/html"}
 
 
@@ -44,6 +47,7 @@ class Routes:
         self._supervisor = supervisor
         self._store = supervisor.store
         self._capacity = capacity
+        self._accounts = Accounts(supervisor.store)
         self._known: dict[str, SessionStarted] = {}
         self._streams: dict[str, int] = {}
 
@@ -110,13 +114,11 @@ class Routes:
         until = request.query_params.get("until", "")
         if until not in ("", "now", "finished"):
             raise Problem(422, "`until` may be `now` or `finished`")
-        deltas = request.query_params.get("deltas", "true").lower()
-        if deltas not in ("true", "false"):
-            raise Problem(422, "`deltas` may be `true` or `false`")
+        deltas = _yes(request, "deltas")
         tenant = _tenant(request)
         if self._streams.get(tenant, 0) >= self._capacity.tenant_streams:
             raise Problem(429, "too many open event streams", headers={"Retry-After": "10"})
-        frames = self._frames(tenant, info.id, after, until, deltas == "true")
+        frames = self._frames(tenant, info.id, after, until, deltas)
         return EventSourceResponse(
             frames, ping=PING, sep="\n", send_timeout=SEND_TIMEOUT, headers={"Vary": "*"}
         )
@@ -226,6 +228,17 @@ class Routes:
         }
         return Response(content, media_type=MEDIA[kind], headers=headers)
 
+    async def account(self, request: Request) -> Response:
+        started, info = await self._find(request)
+        requests = _yes(request, "requests")
+        content = await self._accounts.json(info.id, started, requests=requests)
+        return Response(content, headers=NO_STORE, media_type="application/json")
+
+    async def changes(self, request: Request) -> Response:
+        _, info = await self._find(request)
+        turn = _number(request, "turn", 0, 1, 10**9) if "turn" in request.query_params else 0
+        return _json(await to_thread.run_sync(changes, self._store, info.id, turn))
+
     # What they share.
 
     async def _body(self, request: Request, kind: type[B]) -> B:
@@ -323,6 +336,13 @@ def _after(request: Request, info: SessionInfo) -> int:
     return int(given)
 
 
+def _yes(request: Request, name: str) -> bool:
+    given = request.query_params.get(name, "true").lower()
+    if given not in ("true", "false"):
+        raise Problem(422, f"`{name}` may be `true` or `false`")
+    return given == "true"
+
+
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
     given = request.query_params.get(name, str(default))
     if not given.isascii() or not given.isdigit() or not least <= int(given[:9]) <= most:
@@ -338,4 +358,4 @@ def _json(
     view: BaseModel, status: int = 200, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     content = view.model_dump(mode="json")
-    return JSONResponse(content, status, {"Cache-Control": "no-store", **(headers or {})})
+    return JSONResponse(content, status, {**NO_STORE, **(headers or {})})

@@ -21,6 +21,7 @@ from agentkit.serve import problems
 from agentkit.serve.agents import Factory
 from agentkit.serve.guard import Guard
 from agentkit.serve.openapi import OPERATIONS, document
+from agentkit.serve.page import FILES, asset
 from agentkit.serve.queue import Capacity
 from agentkit.serve.routes import Routes
 from agentkit.serve.supervisor import Supervisor
@@ -90,6 +91,7 @@ def router(
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
     capacity: Capacity | None = None,
+    page: bool = True,
 ) -> Service:
     """An HTTP service for an agent.
 
@@ -103,6 +105,7 @@ def router(
             the owner, who sees all.
         hosts: names that the service goes by, beside localhost: another ``Host`` is refused.
         origins: other sites whose pages may use it.
+        page: serve the web page at the service's root too.
 
     Raises:
         UsageError: an argument cannot be.
@@ -121,11 +124,13 @@ def router(
         async with supervisor.running():
             yield
 
-    app = _app(Routes(supervisor, limits), lifespan)
-    return Service(supervisor, app, Guard(app, authenticate, hosts=hosts, origins=origins))
+    shown = tuple(FILES) if page else ()
+    app = _app(Routes(supervisor, limits), shown, lifespan)
+    guard = Guard(app, authenticate, open_paths=shown, hosts=hosts, origins=origins)
+    return Service(supervisor, app, guard)
 
 
-def _app(routes: Routes, lifespan: Any) -> Starlette:
+def _app(routes: Routes, page: Sequence[str], lifespan: Any) -> Starlette:
     async def openapi(_request: Request) -> Response:
         return JSONResponse(document())
 
@@ -133,6 +138,7 @@ def _app(routes: Routes, lifespan: Any) -> Starlette:
         Route(each.path, getattr(routes, each.name), methods=[each.method], name=each.name)
         for each in OPERATIONS
     ]
+    table += [Route(path, asset, methods=["GET"]) for path in page]
     return Starlette(
         routes=[*table, Route("/openapi.json", openapi, methods=["GET"])],
         lifespan=lifespan,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from agentkit.approvals.asking import not_executed, refusal
 from agentkit.errors import SandboxError, ToolError
 from agentkit.events import Event, Fact, ToolFinished, ToolStarted, ToolStatus
 from agentkit.tool import ToolContext
@@ -21,15 +22,22 @@ async def settle_open_calls(run: Run, events: Sequence[Event]) -> None:
 
     A call that had begun is *unknown*. Where its tool knows how to look (``Tool.aftermath``),
     the sandbox is opened now, and the result says what was found; it stays true that way, as
-    nothing else has been done in the sandbox since. With no call open this costs nothing.
+    nothing else has been done in the sandbox since. With no call open this costs nothing. Calls
+    of the lane that works which wait for somebody's yes are left as they are: pending.
 
     Args:
         events: the log so far.
     """
+    pending = run.state.waiting_calls(run.lane_name)
     for (lane, call_id), call in list(run.state.open_calls.items()):
+        if lane == run.lane_name and pending:
+            continue
         begun = run.state.started.get((lane, call_id))
         status: ToolStatus = "cancelled" if begun is None else "unknown"
         text = NOT_BEGUN if begun is None else await _unknown(run, begun, events)
+        answer = run.state.approvals.get((lane, call_id))
+        if answer is not None and (refused := refusal(answer)) is not None:
+            status, text = "refused", not_executed(refused)
         run.on(lane).append(
             ToolFinished(call_id=call_id, tool=call.name, status=status, content=text, writes=True)
         )

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
+from agentkit.approvals.asking import answers, given_before, not_executed, refusal
 from agentkit.checks import explain, outcome, required, run_checks
 from agentkit.errors import SandboxError, StoreError, ToolError
 from agentkit.escalation.advice import answer_question
 from agentkit.events import (
-    ApprovalAnswered,
-    ApprovalAsked,
     ToolFinished,
     ToolOutput,
     ToolStarted,
@@ -35,6 +34,9 @@ from agentkit.tool import Claim, Tool, ToolContext, ToolResult
 
 if TYPE_CHECKING:
     from agentkit.run import Run
+
+
+_READ_ONLY = "This session is read-only; only calls that change nothing are allowed."
 
 
 @dataclass(slots=True)
@@ -53,6 +55,9 @@ class _Planned:
     def writes(self) -> bool:
         return any(claim.write for claim in self.claims)
 
+    def refuse(self, refusal: Refuse) -> None:
+        self.finished = _result(self, "refused", not_executed(refusal))
+
     def conflicts(self, other: _Planned) -> bool:
         return any(a.conflicts(b) for a in self.claims for b in other.claims)
 
@@ -61,30 +66,37 @@ async def dispatch(run: Run, calls: Sequence[ToolCall]) -> list[ToolFinished]:
     """Run the calls and log their results, both in the model's order.
 
     Cancelled in the middle, every call still gets a result (``cancelled`` for those that did
-    not end), so that the history stays valid; then the cancellation goes on.
+    not end), so that the history stays valid; then the cancellation goes on. Only while somebody's
+    yes is waited for, all stay open, and none has begun.
 
     Raises:
         SandboxError, StoreError: the ground is gone; each call has a result all the same.
+        ApprovalNeeded: nobody is there to ask; the calls stay open.
     """
     planned = [_plan(run, call) for call in calls]
+    waits = False
     try:
-        for each in planned:
-            if each.finished is None:
-                await _permit(run, each)
+        try:
+            await _permit(run, planned)
+        except BaseException:
+            # Somebody's yes was waited for: the calls stay open until it comes (``take_up``).
+            waits = not run.depth and bool(run.state.waiting_calls(run.lane_name))
+            raise
         if any(each.finished is None and each.writes for each in planned):
             await run.checkpoints.before_write()
         _log_starts(run, planned)
         await run.log.commit()  # intent before effect
         await _execute(run, planned)
     finally:
-        for each in planned:
+        for each in [] if waits else planned:
             if each.finished is None:
                 text = "[cancelled before it ended; it may have had effects]"
-                if not each.begun:  # somebody's yes was waited for
+                if not each.begun:
                     text = "[not executed: the run was stopped before it]"
                 each.finished = _result(each, "cancelled", text)
         # Not committed here: the next request, or the end of the run, does it at once.
-        logged = [run.append(each.finished) for each in planned if each.finished is not None]
+        ended = [each.finished for each in planned if each.finished is not None and not waits]
+        logged = [run.append(each) for each in ended]
     if any(each.writes for each in logged):
         await run.checkpoints.after_turn()
     return logged
@@ -121,37 +133,42 @@ def _unknown_tool(name: str, known: list[str]) -> str:
     return f"ERROR: there is no tool {name!r}.{guess} {there}"
 
 
-async def _permit(run: Run, planned: _Planned) -> None:
-    """Ask the policy and the hooks; a refusal becomes the call's result."""
+async def _permit(run: Run, planned: Sequence[_Planned]) -> None:
+    """Ask guard, hooks and policy, then people; a refusal becomes the call's result."""
+    asks: list[_Planned] = []
+    for each in planned:
+        if each.finished is None:
+            refused = await _screened(run, each)
+            if refused is not None:
+                each.refuse(refused)
+            elif each.writes and not (each.tool and each.tool.ends_run) and _is_asked(run, each):
+                asks.append(each)
+    pairs = [(_as_call(each), _loggable(each.arguments)) for each in asks]
+    given = await answers(run, pairs) if pairs else []
+    for each, refused in zip(asks, given, strict=True):
+        if refused is not None:
+            each.refuse(refused)
+
+
+async def _screened(run: Run, planned: _Planned) -> Refuse | None:
     call = _as_call(planned)
-    refusal: Refuse | None = None
-    if run.guard is not None:
-        refusal = run.guard(call, planned.claims)
-    if refusal is None and run.hooks.before_tool is not None:
-        refusal = await run.hooks.before_tool(call)
-    if refusal is None and planned.writes and not (planned.tool and planned.tool.ends_run):
-        refusal = await _approval(run, call)
-    if refusal is not None:
-        planned.finished = _result(planned, "refused", f"ERROR: not executed. {refusal.reason}")
+    found = run.guard(call, planned.claims) if run.guard is not None else None
+    if found is None and run.hooks.before_tool is not None:
+        found = await run.hooks.before_tool(call)
+    return found
 
 
-async def _approval(run: Run, call: Call) -> Refuse | None:
-    if run.approval == "auto":
-        return None
+def _is_asked(run: Run, planned: _Planned) -> bool:
+    """Whether the call needs somebody's yes now; one that was given before a restart holds."""
+    call = _as_call(planned)
+    before = given_before(run, call, _loggable(planned.arguments))
+    if before is not None and (declined := refusal(before)) is not None:
+        planned.refuse(declined)
+        return False
     if run.approval == "read-only":
-        return Refuse("This session is read-only; only calls that change nothing are allowed.")
-    if run.hooks.approve is None:
-        return Refuse("This call needs somebody's approval, and nobody is there to give it.")
-    arguments = dict(call.arguments)
-    run.append(ApprovalAsked(call_id=call.id, tool=call.tool, arguments=arguments))
-    await run.log.commit()
-    answer = await run.hooks.approve(call)
-    refusal = answer if isinstance(answer, Refuse) else None
-    if answer is False:
-        refusal = Refuse("The user declined this call.")
-    reason = refusal.reason if refusal else ""
-    run.append(ApprovalAnswered(call_id=call.id, allowed=refusal is None, reason=reason))
-    return refusal
+        planned.refuse(Refuse(_READ_ONLY))
+        return False
+    return run.approval == "ask" and before is None
 
 
 def _log_starts(run: Run, planned: Sequence[_Planned]) -> None:

@@ -5,10 +5,13 @@
     │   ├── ToolServerError   an MCP server that is needed cannot be reached       exit 2
     │   └── SessionError      no such session, an ambiguous id                     exit 2
     │       ├── SessionInUse  another living process works on it
+    │       ├── AlreadyAnswered  the call's approval was given or declined before
+    │       ├── NotAsked      no call of this id waits for an approval
     │       └── PrefixChanged the next request would not extend the last one
     ├── TaskFailed            ended without achieving the task                     exit 1
     │   └── UnusableAnswer    empty, leaked markup, broken calls without end       exit 1
     ├── LimitReached          money, turns, tokens or time used up                 exit 3
+    ├── ApprovalNeeded        a call waits for a yes, and nobody is there to ask   exit 6
     ├── ModelError            the provider did not give an answer                  exit 4
     │   ├── AuthenticationFailed   401, 403
     │   ├── BalanceEmpty           402, or a 429 that speaks of the balance at zero
@@ -100,6 +103,22 @@ class SessionInUse(SessionError):
         super().__init__(f"session {session_id} is in use by {owner}", hint=hint)
 
 
+class AlreadyAnswered(SessionError):
+    """A question can be answered once."""
+
+    def __init__(self, call_id: str, *, allowed: bool) -> None:
+        self.call_id = call_id
+        self.allowed = allowed
+        super().__init__(
+            f"the call {call_id} was {'approved' if allowed else 'declined'} already",
+            hint="The first answer holds",
+        )
+
+
+class NotAsked(SessionError):
+    """The call waits for no approval."""
+
+
 class PrefixChanged(SessionError):
     """The next request would not extend the lane's last one, so the cache would be cold."""
 
@@ -124,6 +143,26 @@ class LimitReached(AgentkitError):
         self.used = used
         self.allowed = allowed
         super().__init__(f"the {limit} limit was reached ({used:g} of {allowed:g})", hint=hint)
+
+
+class ApprovalNeeded(AgentkitError):
+    """A call waits for somebody's yes, and nobody is there to ask; the session can be resumed.
+
+    Attributes:
+        calls: ids of the calls that wait.
+    """
+
+    exit_code = 6
+
+    def __init__(self, session_id: str, calls: Mapping[str, str]) -> None:
+        self.calls = tuple(calls)
+        names = ", ".join(f"{tool} ({call_id})" for call_id, tool in calls.items())
+        super().__init__(
+            f"approval is needed for {names}",
+            tried="nobody is here to ask; nothing of it was executed",
+            hint=f"Answer with `agentkit sessions approve {session_id} {self.calls[0]}`, or"
+            " --deny --reason WHY, and resume the session",
+        )
 
 
 class ModelError(AgentkitError):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from agentkit.errors import UsageError
 from agentkit.events import ModelResponded, RungChanged, ToolFinished
+from agentkit.events.tools import Risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,10 @@ class Call:
     arguments: Mapping[str, Any]
     writes: bool
     """It may change something."""
+    risk: Risk = ""
+    """What it could do, where it was judged."""
+    reasons: tuple[str, ...] = ()
+    """Why, in words for the person who is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +68,5 @@ class Hooks:
     """Sees each reaction of the ladder, with its prices, before it is carried out; a refusal
     leaves the work as it is."""
     approve: Callable[[Call], Awaitable[bool | Refuse]] | None = None
-    """Answers for the ``ask`` policy."""
+    """Answers where the policy asks, however long it takes; ``Session.approve`` may be quicker,
+    then this is cancelled. Without it the run stops and waits (status ``waiting``)."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import anyio
 
 from agentkit.errors import LimitReached, UsageError
 from agentkit.models.types import Usage
@@ -27,7 +30,7 @@ class Limits:
     """Input and output tokens of all requests together, checked before each request with that
     request's own worst case."""
     deadline: float | None = None
-    """Seconds of wall clock that its runs may take together."""
+    """Seconds of wall clock that its runs may take together; waiting for a person is free."""
 
     def __post_init__(self) -> None:
         for name in ("cost_usd", "turns", "tokens", "deadline"):
@@ -78,23 +81,64 @@ class Budget:
     reserved_tokens: int = 0
     """Tokens that they may still take."""
     _started: float | None = None
+    _waited: float = 0.0
+    """Seconds of this run in which it waited for a person."""
+    _pauses: int = 0
+    _paused_at: float = 0.0
+    _scope: anyio.CancelScope | None = None
     _warned: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
     def start(self) -> None:
         """Start the wall clock of a run."""
-        self._started = self.clock()
+        self._started, self._waited = self.clock(), 0.0
 
     def stop(self) -> float:
         """Stop the wall clock and return the run's seconds; time between runs is free."""
-        seconds = self.clock() - self._started if self._started is not None else 0.0
+        seconds = self._running
         self._started = None
         return seconds
+
+    @contextmanager
+    def deadline(self) -> Generator[anyio.CancelScope]:
+        """Cancel what runs inside once the time is used up."""
+        with anyio.move_on_after(self.seconds_left) as scope:
+            self._scope = scope
+            try:
+                yield scope
+            finally:
+                self._scope = None
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Around the wait for a person: that time is nobody's fault, so no clock runs."""
+        if self._pauses == 0:
+            self._paused_at = self.clock()
+        self._pauses += 1
+        self._set_deadline()
+        try:
+            yield
+        finally:
+            self._pauses -= 1
+            if self._pauses == 0:
+                self._waited += self.clock() - self._paused_at
+            self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        if self._scope is not None:
+            left = math.inf if self._pauses else self.seconds_left
+            self._scope.deadline = math.inf if left is None else anyio.current_time() + left
+
+    @property
+    def _running(self) -> float:
+        """Seconds that this run has worked."""
+        if self._started is None:
+            return 0.0
+        return (self._paused_at if self._pauses else self.clock()) - self._started - self._waited
 
     @property
     def elapsed(self) -> float:
         """Seconds of wall clock used so far."""
-        running = self.clock() - self._started if self._started is not None else 0.0
-        return self.spent.seconds + running
+        return self.spent.seconds + self._running
 
     @property
     def seconds_left(self) -> float | None:

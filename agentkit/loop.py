@@ -7,11 +7,9 @@ or a cancellation. The history is valid at each of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import anyio
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentkit import facts
 from agentkit.checks import explain, passes, required, run_checks
@@ -33,8 +31,10 @@ from agentkit.models.leaks import leaked_markup
 from agentkit.request import ask
 
 if TYPE_CHECKING:
+    from agentkit.models.types import ToolCall
     from agentkit.run import Run
 
+T = TypeVar("T")
 MAX_EMPTY = 2
 """Answers in a row that hold nothing at all."""
 MAX_UNUSABLE = 5
@@ -65,10 +65,26 @@ async def work(run: Run) -> Outcome:
     Raises:
         LimitReached, UnusableAnswer, TaskFailed, ModelError, SandboxError, StoreError.
     """
-    with anyio.move_on_after(run.budget.seconds_left) as deadline:
-        return await turns(run)
-    if deadline.cancelled_caught:
-        run.budget.check()
+    return await _in_time(run, turns(run))
+
+
+async def take_up(run: Run, calls: Sequence[ToolCall]) -> Outcome | None:
+    """Run calls of an earlier process's answer that waited for somebody's yes.
+
+    Raises:
+        LimitReached, ApprovalNeeded, SandboxError, StoreError.
+    """
+
+    async def act() -> Outcome | None:
+        return _outcome(run, await dispatch(run, calls))
+
+    return await _in_time(run, act())
+
+
+async def _in_time(run: Run, work: Awaitable[T]) -> T:
+    with run.budget.deadline():
+        return await work
+    run.budget.check()
     allowed = run.budget.limits.deadline or 0.0
     raise LimitReached("deadline", allowed, allowed, hint="Resume with a larger --deadline")
 

@@ -62,5 +62,5 @@ class Result:
 
 def exit_code(status: Status, error: BaseException | None) -> int:
     """What the command line exits with: the error's own code, else the status's."""
-    codes = {"finished": 0, "failed": 1, "limit": 3, "cancelled": 130, "error": 1}
+    codes = {"finished": 0, "failed": 1, "limit": 3, "cancelled": 130, "error": 1, "waiting": 6}
     return error.exit_code if isinstance(error, AgentkitError) else codes[status]

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
+
 from agentkit.checkpoints.folder import Bounds
 from agentkit.checkpoints.keeper import Checkpoints
 from agentkit.events import Event, Fact, LaneOpened, LaneRole, LimitNear, Message, PlanUpdated
@@ -16,7 +18,7 @@ from agentkit.ladder import Ladder, Rung
 from agentkit.limits import Budget
 from agentkit.log import EventLog
 from agentkit.sandbox import Sandbox
-from agentkit.state import State
+from agentkit.state import CallKey, State
 from agentkit.tool import Claim, Tool
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class Run:
     """Refuses calls that this lane may not make."""
     wants_room: bool = False
     """The last answer held a truncated call: the next request gets twice the limit."""
+    asking: dict[CallKey, anyio.Event] = field(default_factory=dict["CallKey", anyio.Event])
+    """Questions that are being waited for here; set when one is answered."""
     notes: list[str] = field(default_factory=list[str])
     """Our own words that wait for the next request: results of calls must come first."""
 

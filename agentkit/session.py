@@ -19,10 +19,12 @@ from anyio.abc import TaskGroup
 
 from agentkit import facts
 from agentkit.aftermath import settle_open_calls
+from agentkit.approvals.asking import give_up_waiting, log_answer, open_question
 from agentkit.branches import Branch, Undone, fork, undo_point, workspace_at
 from agentkit.checks import reports, required
 from agentkit.errors import (
     AgentkitError,
+    ApprovalNeeded,
     LimitReached,
     SessionError,
     StoreError,
@@ -34,6 +36,7 @@ from agentkit.escalation.home import bring_home
 from agentkit.escalation.off_peak import wait_for_off_peak
 from agentkit.escalation.planning import plan_first
 from agentkit.events import (
+    ApprovalAsked,
     Event,
     Message,
     RunStarted,
@@ -44,7 +47,7 @@ from agentkit.events import (
 from agentkit.forks import fork_session
 from agentkit.guard import differences, renew
 from agentkit.log import EventLog, read
-from agentkit.loop import Outcome, work
+from agentkit.loop import Outcome, take_up, work
 from agentkit.models.tokens import estimate_tokens
 from agentkit.result import Result, exit_code
 from agentkit.run import Run
@@ -60,6 +63,8 @@ if TYPE_CHECKING:
 
 MCP = "mcp"
 """Kind of the fact that keeps the tools that MCP servers had when the session began."""
+_MAY_GO_ON = ("cancelled", "limit", "error", "waiting")
+"""Ends of a run after which its sandbox is of use to whoever resumes the session."""
 
 
 def new_id() -> str:
@@ -167,8 +172,7 @@ class Session:
             with anyio.CancelScope(shield=True):
                 try:
                     end = self._run.state.finished
-                    ended = end is not None and end.status in ("cancelled", "limit", "error")
-                    stopped = ended or self._parked
+                    stopped = self._parked or (end is not None and end.status in _MAY_GO_ON)
                     await self._run.ground.close(leave=self._agent.keep_sandbox and stopped)
                     await self._run.endpoints.aclose()
                 finally:
@@ -392,6 +396,27 @@ class Session:
         """Append a user-role text at once; between an answer and its results it must not be."""
         self._run.append(Message(text=text, source=source))
 
+    @property
+    def questions(self) -> list[ApprovalAsked]:
+        """Calls that wait for somebody's yes, oldest first; answer them with ``approve``."""
+        return self._run.state.questions
+
+    async def approve(self, call_id: str, allowed: bool = True, reason: str = "") -> None:
+        """Answer a call that waits for a yes; durable on return.
+
+        A run that waits for it goes on. Where none is under way, ``run()`` acts on the answer.
+
+        Args:
+            reason: of a no; the model reads it.
+
+        Raises:
+            AlreadyAnswered: somebody was quicker.
+            NotAsked: this call waits for nothing.
+        """
+        run = self._run
+        log_answer(run, open_question(run.state, call_id), allowed=allowed, reason=reason)
+        await run.log.commit()
+
     def cancel(self) -> None:
         """Stop the run that is under way, if any; the history stays valid and resumable."""
         if self._scope is not None:
@@ -458,14 +483,15 @@ class Session:
         try:
             await wait_for_off_peak(run, self._agent.off_peak_wait)
             run.budget.start()
-            await self._open(run, message)
-            outcome = await work(run)
+            outcome = await self._open(run, message) or await work(run)
             self._listens = False
             status = "finished" if outcome.achieved else "failed"
         except TaskFailed as failure:
             status, error = "failed", failure
         except LimitReached as reached:
             status, error = "limit", reached
+        except ApprovalNeeded as needed:
+            status, error = "waiting", needed
         except Exception as fault:
             status, error = "error", fault
             if isinstance(fault, AgentkitError):
@@ -480,22 +506,29 @@ class Session:
                 else:
                     await self._close(run, status, outcome, error)
 
-    async def _open(self, run: Run, message: str) -> None:
+    async def _open(self, run: Run, message: str) -> Outcome | None:
         """Log the message, with the lane before the very first one, then the briefing.
 
         The message is durable before anything can fail: a sandbox that does not open leaves a
-        session that still knows its task.
+        session that still knows its task. Only calls that were approved while no process ran come
+        before it. The outcome, where one of those ends the work.
         """
         first = not run.state.lanes
-        if message.strip() and not first:
+        if message.strip():
+            give_up_waiting(run)
+        pending = run.state.waiting_calls(run.lane_name)
+        if message.strip() and not (first or pending):
             await start_below(run)
         limits = asdict(run.budget.limits)
         run.append(RunStarted(checks=run.checks, limits=limits, resumed=not first))
         if first:
             run.append(self._agent.opening())
+        outcome = await take_up(run, pending) if pending else None
         if message.strip():
             run.append(Message(text=message))
-        else:
+        elif outcome is not None:
+            return outcome
+        elif not pending:
             run.note("[The session was interrupted and goes on now. Continue with the task.]")
         await run.log.commit()
         briefing = self._agent.briefing
@@ -506,6 +539,7 @@ class Session:
         if run.budget.limits.deadline is not None:
             run.note(f"[There are {run.budget.told_left()} for this task.]")
         await plan_first(run, message)
+        return None
 
     async def _close(
         self, run: Run, status: Status, outcome: Outcome, error: BaseException | None

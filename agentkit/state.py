@@ -8,6 +8,8 @@ from typing import Any
 
 from agentkit.escalation.course import Course
 from agentkit.events import (
+    ApprovalAnswered,
+    ApprovalAsked,
     CheckFailed,
     CheckPassed,
     Checkpoint,
@@ -74,6 +76,12 @@ class State:
     """Calls of each lane's last answer that have no result yet, in the model's order."""
     started: dict[CallKey, ToolStarted] = field(default_factory=dict["CallKey", ToolStarted])
     """Of these, the ones that began to run."""
+    asked: dict[CallKey, ApprovalAsked] = field(default_factory=dict["CallKey", ApprovalAsked])
+    """Of these, the ones for which somebody was asked."""
+    approvals: dict[CallKey, ApprovalAnswered] = field(
+        default_factory=dict["CallKey", ApprovalAnswered]
+    )
+    """What was answered, also of calls that have ended."""
     facts: dict[str, list[Mapping[str, Any]]] = field(
         default_factory=dict[str, list[Mapping[str, Any]]]
     )
@@ -120,9 +128,15 @@ class State:
                 self._spend(event)
             case ToolStarted():
                 self.started[event.lane, event.call_id] = event
+            case ApprovalAsked():
+                self.asked[event.lane, event.call_id] = event
+                self.approvals.pop((event.lane, event.call_id), None)
+            case ApprovalAnswered():
+                self.approvals[event.lane, event.call_id] = event
             case ToolFinished():
                 self.open_calls.pop((event.lane, event.call_id), None)
                 self.started.pop((event.lane, event.call_id), None)
+                self.asked.pop((event.lane, event.call_id), None)
                 if event.writes:
                     checks = self.checks_of(event.lane)
                     checks.stale.update(checks.last)
@@ -172,6 +186,11 @@ class State:
             (id, call) for (lane, id), call in self.open_calls.items() if lane == event.replays
         ]
         self.open_calls.update({(event.lane, id): call for id, call in calls})
+        for id, _ in calls:
+            if (event.replays, id) in self.asked:
+                self.asked[event.lane, id] = self.asked[event.replays, id]
+            if (event.replays, id) in self.approvals:
+                self.approvals[event.lane, id] = self.approvals[event.replays, id]
         if same_head and event.replays in self.last_usage:
             self.last_usage[event.lane] = self.last_usage[event.replays]
             self.size_then[event.lane] = self.size_then[event.replays]
@@ -194,7 +213,11 @@ class State:
         self.turns += 1
         self.answers += 1
         self.priced = self.priced and event.priced
-        self.open_calls.update({(event.lane, call.id): call for call in event.calls})
+        for call in event.calls:
+            key = (event.lane, call.id)
+            self.open_calls[key] = call
+            self.asked.pop(key, None)  # a provider may use an id again: an answer that was given
+            self.approvals.pop(key, None)  # to another call says nothing of this one
         self.last_usage[event.lane] = self.lanes[event.lane].counted
         if event.served_model:
             self.served[event.model] = (event.served_model, event.fingerprint)
@@ -207,6 +230,21 @@ class State:
     def checks_of(self, lane: str) -> Checks:
         """The checks of the workspace that a lane works in."""
         return self._apart.get(lane) or Checks(self.checks, self.stale)
+
+    def waiting_calls(self, lane: str) -> list[ToolCall]:
+        """The lane's open calls, in the model's order, where they wait for somebody's yes.
+
+        Nothing of such an answer was executed: its calls are permitted before any of them begins.
+        """
+        calls = {key: call for key, call in self.open_calls.items() if key[0] == lane}
+        waits = any(key in self.asked for key in calls)
+        begun = any(key in self.started for key in calls)
+        return list(calls.values()) if waits and not begun else []
+
+    @property
+    def questions(self) -> list[ApprovalAsked]:
+        """What was asked and not answered, oldest first."""
+        return [each for key, each in self.asked.items() if key not in self.approvals]
 
     def _checked(self, event: CheckPassed | CheckFailed) -> None:
         checks = self.checks_of(event.lane)

@@ -321,7 +321,6 @@ async def test_hooks_refuse_and_append_but_cannot_edit() -> None:
         ("auto", None, "done"),
         ("ask", True, "done"),
         ("ask", False, "refused"),
-        ("ask", None, "refused"),
         ("read-only", True, "refused"),
     ],
 )
@@ -335,7 +334,7 @@ async def test_approval(approval: Any, answer: bool | None, status: str) -> None
         assert answer is not None
         return answer
 
-    hooks = Hooks(approve=None if answer is None else approve)
+    hooks = Hooks(approve=approve)
     with FakeDeepSeek([asks(Asks("delete", {})), says("ok")]) as server:
         agent = make(server, delete, hooks=hooks, approval=approval)
         result = await agent.run("Go.")

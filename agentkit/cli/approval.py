@@ -11,7 +11,7 @@ import anyio
 
 from agentkit.cli import text
 from agentkit.cli.stdin import Lines
-from agentkit.errors import UsageError
+from agentkit.events import ApprovalAsked
 from agentkit.hooks import Call, Refuse
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Asker:
         self._view = view
         self._lines = lines
         self._always: set[str] = set()
+        self._one = anyio.Lock()
         self._shown: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)
 
     def shown(self, call_id: str) -> None:
@@ -34,52 +35,53 @@ class Asker:
         self._shown[call_id].set()
 
     async def __call__(self, call: Call) -> bool | Refuse:
-        if call.tool in self._always:
-            return True
         with anyio.move_on_after(1):
             await self._shown[call.id].wait()
+        async with self._one:  # subagents may ask at the same time
+            return call.tool in self._always or await self._ask(call)
+
+    async def _ask(self, call: Call) -> bool | Refuse:
         self._view.pause()
-        for line in _whole(call):
+        for line in whole(call):
             _prompt(line + "\n")
         while True:
             _prompt(_QUESTION)
             answer = await self._lines.next()
             if answer is None:
                 _prompt("\n")
-                return Refuse("The user declined this call.")
+                return False
             word = answer.strip().lower()
             if word in ("a", "always"):
                 self._always.add(call.tool)
             if word in ("y", "yes", "a", "always"):
                 return True
             if word in ("n", "no"):
-                return False
+                return await self._why()
             if word:
                 _prompt("please answer y, n or a\n")
 
-
-def require_terminal() -> None:
-    """Refuse to ask where nobody can answer.
-
-    Raises:
-        UsageError: input or error output is no terminal.
-    """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(
-            "--approve ask needs a terminal to ask on",
-            hint="Without one say --approve auto (every call runs) or --approve read-only",
-        )
+    async def _why(self) -> bool | Refuse:
+        """A no, with the reason that the model is to read, if there is one."""
+        _prompt("why not? (the agent reads it; Enter says nothing): ")
+        reason = (await self._lines.next() or "").strip()
+        return Refuse(reason) if reason else False
 
 
-def _whole(call: Call) -> list[str]:
+def can_ask() -> bool:
+    """Whether a person is there: input and error output are a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def whole(asked: Call | ApprovalAsked) -> list[str]:
     """All of the call: nobody can approve what they cannot see."""
-    lines = [f"{call.tool} wants to run:"]
-    for name, value in call.arguments.items():
+    name = asked.id if isinstance(asked, Call) else asked.call_id
+    lines = [f"{asked.tool} wants to run ({name}):"]
+    for name, value in asked.arguments.items():
         shown = value if isinstance(value, str) else json.dumps(value, default=str)
         first, *rest = text.clean(shown).splitlines() or [""]
         lines.append(f"  {name}: {first}")
         lines += [f"    {line}" for line in rest]
-    return lines
+    return [text.clean(line) for line in lines]
 
 
 def _prompt(words: str) -> None:

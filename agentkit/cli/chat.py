@@ -48,7 +48,7 @@ def chat(
 
 
 async def _converse(job: Job) -> int:
-    from agentkit.cli.drive import open_session
+    from agentkit.cli.drive import one_run, open_session
     from agentkit.cli.summary import resume_command
 
     job.stop.lasting = False
@@ -58,6 +58,8 @@ async def _converse(job: Job) -> int:
             failed = opened
         else:
             job.view.say(HELP)
+            if opened.questions:  # asked before the chat began
+                await one_run(job, opened, "")
             await _talk(job, opened)
     if failed is not None:
         raise failed

@@ -67,9 +67,9 @@ class Job:
 
     def agent(self) -> Agent:
         """The agent, with the hooks of a command line."""
-        from agentkit.cli.approval import Asker
+        from agentkit.cli.approval import Asker, can_ask
 
-        if self.settings.approve == "ask":
+        if can_ask():
             self.asker = Asker(self.view, self.lines)
         hooks = Hooks(before_tool=self._before_tool, approve=self.asker)
         return make_agent(
@@ -188,7 +188,8 @@ async def _close(job: Job, session: Session) -> None:
         return
     changes = job.changes
     changed = None if changes is None else await to_thread.run_sync(changes.list)
-    job.view.lines(summary.closing(end, job.session_id, changed, job.home))
+    waiting = session.questions
+    job.view.lines(summary.closing(end, job.session_id, changed, job.home, waiting))
     if changes is not None and job.ground.folder != job.ground.source:
         from agentkit.cli.bring_home import bring_home
 

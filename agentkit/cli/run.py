@@ -41,7 +41,8 @@ def run(
     """Run one task to its end.
 
     Exit codes: 0 finished and every check passes, 1 not achieved, 2 usage, 3 a limit, 4 the model
-    provider, 5 the sandbox, 130 interrupted. After anything but 0, `agentkit resume` goes on.
+    provider, 5 the sandbox, 6 a call waits for approval, 130 interrupted. After anything but 0,
+    `agentkit resume` goes on.
     """
     words = task_text(task)
     job = prepare(given, as_json=json, deltas=deltas, apply=apply, session_id=session)
@@ -96,7 +97,6 @@ def prepare(
     Raises:
         UsageError: what was asked for cannot be.
     """
-    from agentkit.cli.approval import require_terminal
     from agentkit.cli.build import load_ladder, load_preset, open_store, require_key
     from agentkit.cli.drive import Job
     from agentkit.cli.settings import settle
@@ -112,8 +112,6 @@ def prepare(
     settings = settle(given, stored)
     load_preset(settings.preset)
     require_key(settings, load_ladder(settings))
-    if settings.approve == "ask":
-        require_terminal()
     store = open_store(settings.home)
     session_id = session_id or new_id()
     ground = ground_of(settings, store, session_id, apply=apply)

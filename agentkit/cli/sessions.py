@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentkit.cli import text
 from agentkit.cli.app import new_app
 from agentkit.cli.branches import diff_of, fork, replay, undo
 from agentkit.cli.upkeep import HomeFlag, SessionId, check, delete, prune
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from agentkit.checkpoints.difference import Difference
 
 sessions = new_app(
-    help="List, show, export, fork, undo, replay, check and delete sessions.", no_args_is_help=True
+    help="List, show, approve, export, fork, undo, replay, check and delete sessions.",
+    no_args_is_help=True,
 )
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -30,7 +32,6 @@ def list_sessions(
     all_: Annotated[bool, typer.Option("--all", help="All, not only the last 20.")] = False,
 ) -> None:
     """The sessions, the last used first."""
-    from agentkit.cli import text
     from agentkit.cli.build import open_store
 
     infos = open_store(home).sessions()
@@ -130,6 +131,40 @@ def _write(path: str, data: bytes) -> None:
             file.write(data)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+@sessions.command("approve")
+def approve(
+    session: SessionId,
+    call: Annotated[
+        str, typer.Argument(help="The call that waits; without it those that wait are listed.")
+    ] = "",
+    deny: Annotated[bool, typer.Option("--deny", help="Decline it.")] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="WHY", help="With --deny: the model reads it.")
+    ] = "",
+    home: HomeFlag = "",
+) -> None:
+    """Answer a call that waits for approval while nothing runs the session; then resume it."""
+    from agentkit.approvals.record import answer, questions
+    from agentkit.cli.approval import whole
+    from agentkit.cli.build import open_store
+    from agentkit.cli.summary import resume_command
+
+    if reason and not deny:
+        raise UsageError("--reason is for --deny", hint="Leave it out, or add --deny")
+    store = open_store(home)
+    session_id = store.find(session)
+    if call:
+        answer(store, session_id, call, allowed=not deny, reason=reason)
+        print(f"{'declined' if deny else 'approved'}: {text.clean(call)}")
+    waiting = questions(store, session_id)
+    for each in waiting:
+        print(text.for_stream("\n".join(whole(each))))
+    if not waiting and not call:
+        print("nothing waits for approval")
+    elif not waiting:
+        print(f"go on with: {resume_command(session_id, home)}")
 
 
 sessions.command("delete")(delete)

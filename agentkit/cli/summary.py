@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agentkit.agent import Agent
     from agentkit.cli.build import Ground
     from agentkit.cli.changes import Change
-    from agentkit.events import SessionFinished
+    from agentkit.events import ApprovalAsked, SessionFinished
 
 MOST_FILES = 30
 _WORDS: dict[str, tuple[str, Style]] = {
@@ -25,6 +25,7 @@ _WORDS: dict[str, tuple[str, Style]] = {
     "limit": ("stopped at a limit", "warn"),
     "cancelled": ("interrupted", "warn"),
     "error": ("stopped by an error", "bad"),
+    "waiting": ("waiting for approval", "warn"),
 }
 
 
@@ -57,7 +58,11 @@ def _sandbox(settings: Settings) -> str:
 
 
 def closing(
-    end: SessionFinished, session_id: str, changed: Sequence[Change] | None, home: str
+    end: SessionFinished,
+    session_id: str,
+    changed: Sequence[Change] | None,
+    home: str,
+    waiting: Sequence[ApprovalAsked] = (),
 ) -> Iterator[Line]:
     """How it ended; success is claimed only where the status is ``finished``."""
     word, style = _WORDS[end.status]
@@ -81,6 +86,10 @@ def closing(
     )
     yield Line(f"turns      {end.turns} in {text.seconds(end.duration)}")
     yield Line(f"session    {session_id}")
+    for question in waiting:
+        yes = command("sessions", "approve", session_id, question.call_id, home=home)
+        yield Line(f"approve    {yes}")
+        yield Line("decline    the same with --deny --reason WHY", "dim")
     if end.status != "finished":
         yield Line(f"go on      {resume_command(session_id, home)}")
 
@@ -90,10 +99,15 @@ _PASSWORD = re.compile(r"^(postgres(?:ql)?://[^:/@]*):[^@/]*(?=@)")
 
 def resume_command(session_id: str, home: str) -> str:
     """What to type to go on."""
+    return command("resume", session_id, home=home)
+
+
+def command(*words: str, home: str) -> str:
+    """What to type, for the same store."""
     known = (os.environ.get("AGENTKIT_HOME"), os.environ.get("AGENTKIT_STORE"))
     # A URL's password is not for the screen: psql's ways to give one (PGPASSWORD, ~/.pgpass) work.
     where = ["--home", _PASSWORD.sub(r"\1", home)] if home and home not in known else []
-    return shlex.join(["agentkit", "resume", session_id, *where])
+    return shlex.join(["agentkit", *words, *where])
 
 
 def diffstat(changed: Sequence[Change]) -> Iterator[Line]:

@@ -9,9 +9,10 @@ from agentkit.events.base import Event, JsonObject
 from agentkit.events.work import CheckReport
 from agentkit.models.types import Usage
 
-Status = Literal["finished", "failed", "limit", "cancelled", "error"]
+Status = Literal["finished", "failed", "limit", "cancelled", "error", "waiting"]
 """How a run ended: achieved with every required check passing; not achieved; stopped at a limit;
-stopped by the caller; stopped by a fault of provider, sandbox or store."""
+stopped by the caller; stopped by a fault of provider, sandbox or store; at a call that waits for
+somebody's yes, with nobody there to ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,9 @@ from typing import ClassVar, Literal
 
 from agentkit.events.base import Event, JsonObject
 
+Risk = Literal["", "low", "medium", "high"]
+"""What a call could do: only read; change files of the workspace, or something that is not known;
+reach beyond the workspace, destroy, or run what nobody can read beforehand. "" was not judged."""
 ToolStatus = Literal["done", "failed", "invalid", "refused", "cancelled", "unknown"]
 
 
@@ -51,17 +54,21 @@ class ToolFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAsked(Event):
-    """A call waits for somebody's yes."""
+    """A call waits for somebody's yes, until it is answered; a resumed session asks anew."""
 
     type: ClassVar[str] = "approval.asked"
     call_id: str
     tool: str
     arguments: JsonObject = field(default_factory=JsonObject)
+    """What would run, exactly: a yes is for this and nothing else."""
+    risk: Risk = ""
+    reasons: tuple[str, ...] = ()
+    """Why it is asked and what could go wrong, in words for the person who is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAnswered(Event):
-    """Somebody, or the policy, answered."""
+    """Somebody, or the policy, answered; also while no process worked on the session."""
 
     type: ClassVar[str] = "approval.answered"
     call_id: str

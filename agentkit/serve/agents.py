@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentkit.agent import Agent
+from agentkit.approvals import wait_for_session
 from agentkit.errors import SessionError
 from agentkit.events import SessionStarted
-from agentkit.hooks import Call, Refuse
 from agentkit.stores import Store
 
 KEY = "serve"
 """Where ``session.started.settings`` keeps what the service must know of a session."""
-Approve = Callable[[Call], Awaitable[bool | Refuse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,7 @@ def metadata_of(started: SessionStarted) -> dict[str, Any]:
     return dict(kept.get("metadata", {})) if isinstance(kept, dict) else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
-async def agent_for(
-    source: Agent | Factory, opening: Opening, store: Store, approve: Approve
-) -> Agent:
+async def agent_for(source: Agent | Factory, opening: Opening, store: Store) -> Agent:
     """The agent, with the service's store, notes and answers to questions.
 
     Raises:
@@ -62,7 +59,9 @@ async def agent_for(
         made = source(opening)
         agent = await made if inspect.isawaitable(made) else made
     note = {"tenant": opening.tenant, "metadata": dict(opening.metadata)}
-    hooks = agent.hooks if agent.hooks.approve else replace(agent.hooks, approve=approve)
+    hooks = agent.hooks
+    if hooks.approve is None:
+        hooks = replace(hooks, approve=wait_for_session)
     return replace(agent, store=store, hooks=hooks, settings={**agent.settings, KEY: note})
 
 

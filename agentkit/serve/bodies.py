@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentkit.events.tools import Risk
+
 Text = Annotated[str, Field(max_length=1_000_000)]
 Command = Annotated[str, Field(min_length=1, max_length=10_000)]
 Checks = Annotated[list[Command], Field(max_length=50)]
@@ -73,7 +75,9 @@ class Question(BaseModel):
 
     call: str
     tool: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] = Field(description="What would run, exactly.")
+    risk: Risk = Field(default="", description="Of what it could do; empty where not judged.")
+    reasons: list[str] = Field(default=[], description="Why, for the person who is asked.")
 
 
 class SessionView(BaseModel):
@@ -89,7 +93,7 @@ class SessionView(BaseModel):
     )
     events: int = Field(description="The `seq` of its last event.")
     cost_usd: float
-    questions: list[Question] = Field(default=[], description="Calls that wait for an answer here.")
+    questions: list[Question] = Field(default=[], description="Calls that wait for an answer.")
     metadata: dict[str, Any] = {}
     output: str | None = Field(
         default=None, description="What the last run said, where it has ended."

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
-from agentkit.hooks import Call, Refuse
 from agentkit.serve.agents import Opening
 from agentkit.serve.bodies import State
-from agentkit.serve.problems import Problem
 
 if TYPE_CHECKING:
+    from agentkit.events import ApprovalAsked
     from agentkit.session import Session
-
-
-@dataclass(slots=True)
-class Ask:
-    """A call that waits for somebody's yes."""
-
-    call: Call
-    answered: anyio.Event = field(default_factory=anyio.Event)
-    answer: bool | Refuse = False
 
 
 @dataclass(slots=True)
@@ -47,13 +37,6 @@ class Job:
     """Set once it is accepted, or refused with ``error``."""
     error: Exception | None = None
     waiting: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    asks: dict[str, Ask] = field(default_factory=dict[str, Ask])
-
-    async def approve(self, call: Call) -> bool | Refuse:
-        """The ``approve`` hook: wait for an answer, however long it takes."""
-        ask = self.asks[call.id] = Ask(call)
-        await ask.answered.wait()
-        return ask.answer
 
     @property
     def state(self) -> State:
@@ -61,28 +44,9 @@ class Job:
         return "running" if self.running or not self.message else "queued"
 
     @property
-    def questions(self) -> list[dict[str, Any]]:
+    def questions(self) -> list[ApprovalAsked]:
         """Calls that wait for an answer."""
-        return [
-            {"call": each.call.id, "tool": each.call.tool, "arguments": dict(each.call.arguments)}
-            for each in self.asks.values()
-            if not each.answered.is_set()
-        ]
-
-    def answer(self, call_id: str, *, allow: bool, reason: str) -> None:
-        """Answer a question.
-
-        Raises:
-            Problem: 404 for no such question, 409 where it was answered already.
-        """
-        ask = self.asks.get(call_id)
-        if ask is None:
-            raise Problem(404, "no call of this id waits for an answer")
-        if ask.answered.is_set():
-            raise Problem(409, "this call was answered already")
-        refusal = Refuse(f"The user declined this call: {reason}") if reason else False
-        ask.answer = True if allow else refusal
-        ask.answered.set()
+        return self.session.questions if self.session is not None else []
 
     def cancel(self) -> None:
         """Stop the run, or take the message back while it waits."""

@@ -10,7 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from agentkit.events import Event, Fact, RunStarted, SessionFinished, SessionForked, Steered
+from agentkit.events import (
+    ApprovalAsked,
+    Event,
+    Fact,
+    RunStarted,
+    SessionFinished,
+    SessionForked,
+    Steered,
+)
 
 ACCEPTED = "serve.accepted"
 """A fact: a message was taken in, with its ``checks``."""
@@ -57,6 +65,8 @@ def owed(events: Iterable[Event]) -> Owed | None:
                 words.remove(event.text)
             case SessionFinished(error="StoreError"):
                 pass  # the store was away: nothing of the run itself went wrong
+            case ApprovalAsked():
+                tries = 0  # it came so far: who waits for a person ends no server
             case SessionFinished() | SessionForked() | Fact(kind="serve.withdrawn"):
                 found = None
             case _:

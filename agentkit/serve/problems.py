@@ -11,7 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentkit.errors import AgentkitError, SessionError, SessionInUse, StoreError, UsageError
+from agentkit.errors import (
+    AgentkitError,
+    NotAsked,
+    SessionError,
+    SessionInUse,
+    StoreError,
+    UsageError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger("agentkit.serve")
@@ -53,6 +60,8 @@ def of_error(error: AgentkitError) -> Problem:
         return Problem(
             409, "another process works on this session", hint="Wait for its end, or ask it there"
         )
+    if isinstance(error, NotAsked):
+        return Problem(404, error.what, hint=error.hint)
     if isinstance(error, SessionError):
         return Problem(409, error.what, hint=error.hint)
     if type(error) is UsageError:

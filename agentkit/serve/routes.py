@@ -12,7 +12,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agentkit.events import ApprovalAnswered, ApprovalAsked, SessionFinished, SessionStarted
+from agentkit.approvals.record import questions
+from agentkit.events import ApprovalAsked, SessionFinished, SessionStarted
 from agentkit.exports import export
 from agentkit.log import read
 from agentkit.serve import bodies
@@ -97,6 +98,9 @@ class Routes:
             last = await to_thread.run_sync(read, self._store, info.id, info.events - 1)
             if last and isinstance(last[-1], SessionFinished):
                 view.output, view.data = last[-1].output, last[-1].data
+        if info.id not in self._supervisor.jobs and info.status in ("open", "waiting", "cancelled"):
+            waiting = await to_thread.run_sync(questions, self._store, info.id)
+            view.questions = [_question(each) for each in waiting]
         return _json(view)
 
     async def message(self, request: Request) -> Response:
@@ -163,29 +167,14 @@ class Routes:
         return await self._tell(info, Wish("cancel"), 202)
 
     async def approve(self, request: Request) -> Response:
-        _, info = await self._find(request)
+        started, info = await self._find(request)
         body = await self._body(request, bodies.Answer)
         call_id = request.path_params["call"]
-        job = self._supervisor.jobs.get(info.id)
-        if job is None or call_id not in job.asks:
-            await self._was_asked(info.id, call_id)
-            if job is not None or not info.owner:
-                raise Problem(409, "nothing waits for this answer here any more")
-        data = {"call": call_id, "allow": body.allow, "reason": body.reason}
-        return await self._tell(info, Wish("answer", data), 200)
-
-    async def _was_asked(self, session_id: str, call_id: str) -> None:
-        """Look into the log.
-
-        Raises:
-            Problem: 404 for a call that nobody asked about, 409 for one with an answer.
-        """
-        for event in reversed(await to_thread.run_sync(read, self._store, session_id)):
-            if isinstance(event, ApprovalAnswered) and event.call_id == call_id:
-                raise Problem(409, "this call was answered already")
-            if isinstance(event, ApprovalAsked) and event.call_id == call_id:
-                return
-        raise Problem(404, "no call of this id waits for an answer")
+        if info.id in self._supervisor.jobs or info.owner:
+            data = {"call": call_id, "allow": body.allow, "reason": body.reason}
+            return await self._tell(info, Wish("answer", data), 200)
+        await self._supervisor.answer(_opening(info, started), call_id, body.allow, body.reason)
+        return _json(bodies.Taken(session_id=info.id, state=self._state(info)))
 
     async def _tell(self, info: SessionInfo, wish: Wish, status: int) -> Response:
         state = await self._supervisor.tell(info, wish)
@@ -311,9 +300,19 @@ class Routes:
             state=self._state(info),
             events=info.events,
             cost_usd=info.cost_usd,
-            questions=[bodies.Question(**each) for each in job.questions] if job else [],
+            questions=[_question(each) for each in job.questions] if job else [],
             metadata=dict(metadata),
         )
+
+
+def _question(asked: ApprovalAsked) -> bodies.Question:
+    return bodies.Question(
+        call=asked.call_id,
+        tool=asked.tool,
+        arguments=asked.arguments,
+        risk=asked.risk,
+        reasons=list(asked.reasons),
+    )
 
 
 def _tenant(request: Request) -> str:

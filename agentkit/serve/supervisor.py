@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from agentkit.agent import Agent
-from agentkit.errors import AgentkitError, LogDamaged, SessionInUse, StoreError, UsageError
+from agentkit.approvals.record import answer, questions
+from agentkit.errors import (
+    AgentkitError,
+    LogDamaged,
+    SessionInUse,
+    StoreError,
+    UsageError,
+)
 from agentkit.events import SessionStarted
 from agentkit.log import read
 from agentkit.serve.agents import Factory, Opening, agent_for, metadata_of, tenant_of
@@ -128,17 +136,36 @@ class Supervisor:
         job = self.jobs[session_id] = Job(opening, "")
         job.settled.set()
         try:
-            agent = await agent_for(self._source, opening, self.store, job.approve)
+            agent = await agent_for(self._source, opening, self.store)
             async with agent.session(session_id, resume=True) as session:
                 yield session
         finally:
             del self.jobs[session_id]
 
+    async def answer(self, opening: Opening, call_id: str, allow: bool, reason: str) -> None:
+        """Answer a question of a session that is not at work; durable on return.
+
+        It keeps the answer for whoever goes on with it. A session that had stopped for want of
+        answers goes on here with the last of them.
+
+        Raises:
+            AlreadyAnswered, NotAsked, SessionInUse, StoreError: it cannot be answered.
+        """
+        session_id = opening.session_id
+        give = partial(answer, self.store, session_id, call_id, allowed=allow, reason=reason)
+        await to_thread.run_sync(give)
+        info = await to_thread.run_sync(self.store.info, session_id)
+        if info is None or info.status != "waiting":
+            return
+        if not await to_thread.run_sync(questions, self.store, session_id):
+            with suppress(Problem):  # no place now, or somebody was quicker; the answer is kept
+                await self.submit(Job(opening, ""))
+
     async def _do(self, job: Job) -> None:
         """One job from acceptance to end; what goes wrong after that is in the session's log."""
         session_id, tenant = job.opening.session_id, job.opening.tenant
         try:
-            agent = await agent_for(self._source, job.opening, self.store, job.approve)
+            agent = await agent_for(self._source, job.opening, self.store)
             if job.checks and agent.sandbox is None:
                 raise UsageError("checks need a sandbox to run in, and this agent has none")
             async with agent.session(session_id, resume=job.opening.started is not None) as session:

@@ -43,7 +43,10 @@ async def carry_out(job: Job, wish: Wish) -> State:
     if wish.kind == "cancel":
         job.cancel()
     elif wish.kind == "answer":
-        job.answer(wish.data["call"], allow=wish.data["allow"], reason=wish.data["reason"])
+        await job.settled.wait()
+        if job.session is None:
+            raise Problem(409, "the session is not at work")
+        await job.session.approve(wish.data["call"], wish.data["allow"], wish.data["reason"])
     else:
         if not job.running or job.session is None:
             raise Problem(409, "the run has not begun yet", hint="Wait for `run.started`")

@@ -181,12 +181,6 @@ def test_output_that_is_no_text_or_full_of_markup(cli: Cli, workspace: Path) -> 
     assert "\033" not in ran.out
 
 
-def test_ask_without_a_terminal_is_refused(cli: Cli, workspace: Path) -> None:
-    ran = cli("run", "x", "--workspace", str(workspace), "--sandbox", "local", env=URL)
-    assert ran.code == 2
-    assert "--approve auto" in ran.err
-
-
 URL = {"AGENTKIT_BASE_URL": "http://127.0.0.1:9"}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
+import pytest
+
 from agentkit.testing import Call, FakeDeepSeek, Reply
 from tests.serve.conftest import TOKEN, MakeServer, Server, follow, frames, until
 
@@ -265,24 +267,48 @@ def test_approvals(serve: MakeServer) -> None:
     assert (server.gate / "written").read_text() == "one\n"
 
 
-def test_a_question_is_asked_again_after_a_crash(serve: MakeServer) -> None:
-    script = [
-        Reply(calls=[Call("write", {"text": "one"}, id="a")]),
-        Reply(calls=[Call("write", {"text": "one"}, id="b")]),
-        "Done.",
-    ]
+@pytest.mark.parametrize("end", ["kill", "terminate"])
+def test_a_question_outlives_the_server(serve: MakeServer, end: str) -> None:
+    """Killed, or parked: the call waits on, under its id, and runs once it is approved."""
+    script = [Reply(calls=[Call("write", {"text": "one"}, id="a")]), "Done."]
     server = serve(script, APPROVE="ask")
     session = begin(server, "Write")
     until(lambda: server.client().get(f"/sessions/{session}").json()["questions"])
-    server.kill()
+    getattr(server, end)()
     server.start()
     client = server.client()
-    until(lambda: client.get(f"/sessions/{session}").json()["questions"])
-    assert client.post(f"/sessions/{session}/approvals/a", json={"allow": True}).status_code == 409
-    assert client.post(f"/sessions/{session}/approvals/b", json={"allow": True}).status_code == 200
+    until(lambda: client.get(f"/sessions/{session}").json()["state"] == "running")
+    where = f"/sessions/{session}/approvals/a"
+    (question,) = client.get(f"/sessions/{session}").json()["questions"]
+    assert (question["call"], question["arguments"]) == ("a", {"text": "one"})
+    assert not (server.gate / "written").exists()
+    assert client.post(where, json={"allow": True}).status_code == 200
+    assert client.post(where, json={"allow": True}).status_code == 409
     told = follow(client, session)
     results = [each.data["status"] for each in told if each.type == "tool.finished"]
-    assert results == ["cancelled", "done"]
+    assert results == ["done"]
+    assert (server.gate / "written").read_text() == "one\n"
+
+
+def test_a_question_of_a_cancelled_run_keeps_its_answer(serve: MakeServer) -> None:
+    script = [Reply(calls=[Call("write", {"text": "one"}, id="a")]), "Done."]
+    server = serve(script, APPROVE="ask")
+    client, session = server.client(), begin(server, "Write")
+    until(lambda: client.get(f"/sessions/{session}").json()["questions"])
+    assert client.post(f"/sessions/{session}/cancel").status_code == 202
+    until(lambda: client.get(f"/sessions/{session}").json()["state"] == "idle")
+    assert [each["call"] for each in client.get(f"/sessions/{session}").json()["questions"]] == [
+        "a"
+    ]
+    where = f"/sessions/{session}/approvals/a"
+    assert client.post(where, json={"allow": True}).status_code == 200
+    assert client.post(where, json={"allow": False}).status_code == 409
+    view = client.get(f"/sessions/{session}").json()
+    assert (view["state"], view["questions"]) == ("idle", [])  # it was stopped, so it stays so
+    assert not (server.gate / "written").exists()
+    last = view["events"]
+    assert client.post(f"/sessions/{session}/messages", json={}).status_code == 202
+    follow(client, session, last)
     assert (server.gate / "written").read_text() == "one\n"
 
 

@@ -108,10 +108,12 @@ def make_agent(
 ) -> Agent:
     """The agent that these settings describe."""
     from agentkit.agent import Agent
+    from agentkit.cli.servers import load_servers
     from agentkit.limits import Limits
     from agentkit.models.catalogue import Catalogue
 
     preset, ladder = load_preset(settings.preset), load_ladder(settings)
+    settings, servers = load_servers(settings)
     if not settings.ladder.endswith(".toml") or settings.model:
         ladder = preset.asked(ladder)
     return Agent(
@@ -141,6 +143,7 @@ def make_agent(
         settings=settings.kept(),
         keep_sandbox=True,
         progress=progress,
+        mcp=servers,
     )
 
 

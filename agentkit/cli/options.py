@@ -117,6 +117,14 @@ class Options:
             "What needs a yes. [default: auto in docker, else ask]",
         ),
     ] = None
+    mcp: Annotated[
+        list[str] | None,
+        _option(
+            "--mcp",
+            "NAME|FILE|none",
+            "An MCP server of agentkit.toml, or all of a TOML file; may be repeated.",
+        ),
+    ] = None
     home: Annotated[
         str | None,
         _option(

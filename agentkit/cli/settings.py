@@ -49,6 +49,10 @@ class Settings:
     home: str = ""
     models: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Facts of models on top of the catalogue's: ``[models.NAME]`` of the project file."""
+    mcp: tuple[str, ...] | None = None
+    """MCP servers: names out of the project file, or files; None where nothing was said."""
+    mcp_seen: Mapping[str, str] | None = None
+    """What those were when the session began; None before it does."""
     project_file: str = ""
     from_project: tuple[str, ...] = ()
     """Names of the settings that the project file decided."""
@@ -77,6 +81,10 @@ def settle(given: Options, stored: Mapping[str, Any] | None = None) -> Settings:
     layers = {**below, **said}
     if stored is None:
         layers["from_project"] = tuple(sorted((below.keys() - said.keys()) & _OF_A_PROJECT))
+    if "mcp" in said:
+        layers.pop("mcp_seen", None)
+    if layers.get("mcp") is not None:
+        layers["mcp"] = tuple(layers["mcp"])
     if "model" in said and "ladder" not in said:
         layers.pop("ladder", None)
     layers["check"] = tuple(layers.get("check") or ())
@@ -88,13 +96,13 @@ def settle(given: Options, stored: Mapping[str, Any] | None = None) -> Settings:
 
 
 _KNOWN = {each.name for each in fields(Settings)}
-_OF_A_PROJECT = _KNOWN - {"home", "project_file", "from_project"}
+_OF_A_PROJECT = _KNOWN - {"home", "project_file", "from_project", "mcp_seen"}
 
 
 def _said(given: Options) -> dict[str, Any]:
     said = {each.name: getattr(given, each.name) for each in fields(given)}
-    if not said["check"]:
-        said["check"] = None
+    for name in ("check", "mcp"):
+        said[name] = said[name] or None
     return said
 
 
@@ -158,6 +166,7 @@ def _project(said: Mapping[str, Any]) -> dict[str, Any]:
     if path is None:
         return {}
     found = _read(path)
+    found.pop("mcp", None)  # read when it is needed, as it may hold secrets
     _keep_safe(found, said, path)
     for key, inside in (("workspace", True), ("ladder", False)):
         value = found.get(key)
@@ -196,6 +205,7 @@ def _typed(path: Path, key: str, value: object) -> object:
         raise UsageError(f"{path}: 'check' must be a command or a list of commands")
     kinds: dict[str, tuple[type, ...]] = {
         "models": (dict,),
+        "mcp": (dict,),
         "max_cost": (int, float),
         "deadline": (int, float),
         "off_peak_wait": (int, float),

@@ -71,6 +71,9 @@ def story(event: e.Event) -> Iterator[Line]:  # noqa: C901, PLR0912, PLR0915 - o
             yield from _tail(event.output)
         case e.ApprovalAnswered():
             yield Line(f"  {'allowed' if event.allowed else 'declined'}", "dim")
+        case e.Fact(kind="mcp"):
+            for note in event.data["notes"]:
+                yield Line(f"  mcp {_one(str(note))}", "warn")
         case e.LimitNear():
             yield Line(
                 f"  {event.used:.4g} of {event.allowed:.4g} of the {event.limit} limit used", "warn"

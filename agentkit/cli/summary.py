@@ -42,6 +42,8 @@ def header(session_id: str, agent: Agent, settings: Settings, ground: Ground) ->
         yield Line(f"workspace  {text.clean(str(ground.source))} ({how})")
     yield Line(f"limits     {agent.limits.describe()}")
     yield Line(f"approval   {settings.approve}")
+    for server in agent.mcp:
+        yield Line(f"mcp        {server.name}: {text.clip(text.clean(server.where), 200)}")
     for command in settings.check:
         yield Line(f"check      {text.clip(text.clean(command), 200)}")
     if settings.from_project:

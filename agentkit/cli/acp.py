@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +41,7 @@ def acp(given: Options, log_level: LogLevel = "") -> None:
     if given.workspace_mode not in (None, "mount"):
         raise UsageError("--workspace-mode copy means nothing here: editors edit in place")
     from agentkit.cli.build import KEY_VARIABLE, load_ladder, load_preset, open_store
+    from agentkit.cli.pipes import protocol_alone
     from agentkit.cli.settings import settle
 
     _require_package()
@@ -52,7 +51,7 @@ def acp(given: Options, log_level: LogLevel = "") -> None:
     load_preset(settings.preset)
     ladder = load_ladder(settings)
     store = open_store(settings.home)
-    reads, writes = _protocol_alone()
+    reads, writes = protocol_alone()
     logs.configure(level=log_level, tracebacks=False)
     variable = settings.api_key_env or ladder.rungs[0].api_key_env or KEY_VARIABLE
     import anyio
@@ -71,21 +70,6 @@ def _require_package() -> None:
             "the Agent Client Protocol needs a package that is not installed",
             hint="pip install 'agentkit-deepseek[acp]'",
         )
-
-
-def _protocol_alone() -> tuple[int, int]:
-    """Keep the two streams for the protocol: nothing else can read or write them by mistake.
-
-    Commands of the local sandbox find an empty standard input, and what anybody prints goes to
-    standard error.
-    """
-    sys.stdout.flush()
-    reads, writes = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return reads, writes
 
 
 async def _speak(given: Options, store: Store, reads: int, writes: int, variable: str) -> None:

@@ -16,6 +16,7 @@ COMMANDS = {
     "sessions": ("sessions", "List, show, export, check and delete sessions."),
     "serve": ("serve", "Serve sessions over HTTP: on loopback, with a token."),
     "acp": ("acp", "Speak the Agent Client Protocol, for editors."),
+    "mcp": ("mcp", "Offer an agent as an MCP server, over standard input and output."),
     "eval": ("eval", "Run a set of tasks (Harbor layout) and report."),
     "models": ("models", "Models: names, prices now and when they change, what is served."),
     "sandbox": ("sandbox", "Build the sandbox image, list and prune sandboxes."),

@@ -178,7 +178,7 @@ class Connection:
         live.ended.set()
 
     def _client(self, live: _Live) -> Client:
-        _require_sdk()
+        require_sdk()
         from mcp import Client, Implementation
 
         from agentkit.agent import __version__
@@ -316,12 +316,17 @@ def plain(error: BaseException) -> str:
     return " ".join(str(error).split())[:1000] or type(error).__name__
 
 
-def _require_sdk() -> None:
+def require_sdk() -> None:
+    """Say how to install the SDK where it is not.
+
+    Raises:
+        UsageError: it is not.
+    """
     try:
         import mcp as _
     except ImportError as error:
         raise UsageError(
-            "MCP servers need the official SDK, which is not installed",
+            "MCP needs the official SDK, which is not installed",
             hint="pip install 'agentkit-deepseek[mcp]'",
         ) from error
     del _

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 __all__ = ["Record", "Scanner", "new_nonce"]
 
 _NONCE = 32
+_START = re.compile(rb"\x1e([0-9a-f]{%d}):" % _NONCE)
+"""The same for all, as a pattern of its own for each record would cost more than the search."""
 
 
 def new_nonce() -> str:
@@ -35,13 +37,12 @@ class Scanner:
     def __init__(self) -> None:
         self._buffer = b""
         self._open: str | None = None
-        self._start: re.Pattern[bytes] | None = None
+        self._expected: frozenset[bytes] = frozenset()
         self._body: list[bytes] = []
 
     def expect(self, nonces: Iterable[str]) -> None:
         """Name the records that may appear from now on; forget earlier names."""
-        alternatives = "|".join(nonces).encode()
-        self._start = re.compile(b"\x1e(" + alternatives + b"):")
+        self._expected = frozenset(nonce.encode() for nonce in nonces)
 
     def feed(self, data: bytes) -> Iterator[bytes | Record]:
         """Yield what this piece of the stream completes."""
@@ -63,7 +64,9 @@ class Scanner:
     def _next_text(self) -> bytes | None:
         """Cut output off the buffer, up to a record's start or to what might become one."""
         buffer = self._buffer
-        if self._start is not None and (match := self._start.search(buffer)):
+        for match in _START.finditer(buffer):
+            if match[1] not in self._expected:
+                continue
             self._open = match[1].decode()
             self._buffer = buffer[match.end() :]
             return buffer[: match.start()]

@@ -23,18 +23,17 @@ class Dialect:
     out: int
     err: int
     dump: str
-    """Prints the state: exported variables, functions, aliases, each ended by NUL."""
+    """Prints the state: exported variables, NUL, functions and aliases."""
 
 
 DIALECTS = {
     # dash knows one-digit descriptors only, prints no functions and no reusable aliases.
-    "sh": Dialect("sh", 8, 9, r"\command export -p; \command printf '\0\0\0'"),
+    "sh": Dialect("sh", 8, 9, r"\command export -p"),
     "bash": Dialect(
         "bash",
         253,
         254,
-        r"\command export -p; \command printf '\0'; \command declare -f;"
-        r" \command printf '\0'; \command alias -p; \command printf '\0'",
+        r"\command export -p; \command printf '\0'; \command declare -f; \command alias -p",
     ),
 }
 
@@ -49,12 +48,12 @@ class State:
 
     cwd: bytes = b""
     exports: bytes = b""
-    functions: bytes = b""
-    aliases: bytes = b""
+    definitions: bytes = b""
+    """Functions and aliases."""
 
     def facts(self) -> tuple[bytes, ...]:
         """The state without the mark that every command changes."""
-        return (self.cwd, _MARK.sub(b"", self.exports), self.functions, self.aliases)
+        return (self.cwd, _MARK.sub(b"", self.exports), self.definitions)
 
     def names(self) -> frozenset[bytes]:
         """Exported names (a line inside a value may look like one; then it does in every state)."""
@@ -64,7 +63,7 @@ class State:
         """Less and less of it, should the state itself be what kills a new shell."""
         if attempt == 0:
             return self
-        kept = replace(self, functions=b"", aliases=b"")
+        kept = replace(self, definitions=b"")
         return kept if attempt == 1 else State(cwd=self.cwd)
 
 
@@ -80,39 +79,55 @@ class Report:
 
 
 def parse_report(payload: bytes) -> Report:
-    head, cwd, exports, functions, aliases, *_ = payload.split(b"\0")
+    head, cwd, exports, definitions, *_ = (*payload.split(b"\0"), b"", b"")
     code, pid, *job = head.split()
-    state = State(cwd.removesuffix(b"\n"), exports, functions, aliases)
+    state = State(cwd.removesuffix(b"\n"), exports, definitions)
     return Report(int(code), int(pid), int(job[0]) if job else 0, state)
 
 
-def epilogue(dialect: Dialect, nonce: str, *, stateful: bool) -> str:
-    """Report the end on both streams. Inline: a function could be unset by the user.
+def _report(dialect: Dialect) -> str:
+    """Shell code that reports an end: the status is $1, the record's nonce $2.
 
     Status, directory and state go to C's own error stream, which no command holds, so that a
-    background job's output cannot run into them; output gets one record, in one write. A function
-    named `command` would be in the way of all that: it does not outlive the command that makes it.
+    background job's output cannot run into them; output gets one record, in one write. Each write
+    costs the way to us more than it costs the shell, so there are few: `pwd` prints by itself only
+    where PWD is not the directory (the user may have set it).
     """
-    plain = f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce} >&{dialect.out}"
-    if not stateful:
-        facts = "\\command printf '\\036%s:%s %s\\0\\0\\0\\0\\0:%s\\036\\n'"
-        return (
-            f'{{ {facts} {nonce} "$?" "$$ ${{!-}}" {nonce} >&{dialect.err}; {plain}; }}'
-            " 2>/dev/null\n"
-        )
+    head = "\\command printf '\\036%s:%s %s\\0"
+    facts = '"$2" "$1" "$$ ${!-}"'
     return (
-        f'{{ \\set -- "$?" "$@"; \\unset -f command; \\command printf \'\\036%s:%s %s\\0\' {nonce}'
-        ' "$1" "$$ ${!-}"; \\shift; \\command pwd;'
-        f" \\command printf '\\0'; {dialect.dump}; \\command printf ':%s\\036\\n' {nonce};"
-        f" {plain}; }} >&{dialect.err} 2>/dev/null\n"
+        f'{{ if \\command [ . -ef "${{PWD-}}" ]; then {head}%s\\n\\0\' {facts} "$PWD";'
+        f" else {head}' {facts}; \\command pwd; \\command printf '\\0'; fi; {dialect.dump};"
+        " \\command printf '\\0:%s\\036\\n' \"$2\";"
+        f' \\command printf \'\\036%s::%s\\036\\n\' "$2" "$2" >&{dialect.out};'
+        f" }} >&{dialect.err} 2>/dev/null; \\shift 2"
+    )
+
+
+def epilogue(dialect: Dialect, nonce: str, *, stateful: bool) -> str:
+    """Have the end reported on both streams.
+
+    Not by a function, which the user could unset. A function named `command` would be in the way:
+    it does not outlive the command that makes it. bash reads its script from a pipe byte by byte
+    (0.5 us each), so for it the code lies in a read-only variable; see ``start_text``.
+    """
+    if stateful:
+        code = '\\command eval "$_ak"' if dialect.name == "bash" else _report(dialect)
+        return f'\\set -- "$?" {nonce} "$@"; \\unset -f command; {code}\n'
+    facts = "\\command printf '\\036%s:%s %s\\0:%s\\036\\n'"
+    plain = f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce} >&{dialect.out}"
+    return (
+        f'{{ {facts} {nonce} "$?" "$$ ${{!-}}" {nonce} >&{dialect.err}; {plain}; }} 2>/dev/null\n'
     )
 
 
 def start_text(dialect: Dialect, state: State, removed: frozenset[bytes], nonce: str) -> bytes:
     """Set C up: descriptors, then the state of the shell before it."""
     lines = [f"exec {dialect.out}>&1 {dialect.err}>&2 >/dev/null 2>&1"]
+    if dialect.name == "bash":
+        lines.append(f"readonly _ak={quote(_report(dialect))}")
     lines += [f"unset {name.decode()}" for name in sorted(removed)]
-    for part in (state.exports, state.functions, state.aliases):
+    for part in (state.exports, state.definitions):
         if part.strip():
             lines.append("\\command eval " + quote(part.decode("utf-8", "surrogateescape")))
     if state.cwd:

@@ -37,7 +37,7 @@ class StateKeeper:
         path = await self._path(name)
         if not path:
             return
-        data = b"\0".join((state.cwd, state.exports, state.functions, state.aliases, _END))
+        data = b"\0".join((state.cwd, state.exports, state.definitions, _END))
         # By builtins alone: where no process can be started any more, the attempt would end dash.
         # A state that is not true any more would be worse than none.
         word = quote(path)
@@ -51,9 +51,9 @@ class StateKeeper:
         path = await self._path(name)
         with suppress(FileError, ValueError):
             saved = await self._files.read(path, 64 << 20) if path else b""
-            cwd, exports, functions, aliases, end = saved.split(b"\0")
+            cwd, exports, definitions, end = saved.split(b"\0")
             if end == _END:
-                return State(cwd, exports, functions, aliases)
+                return State(cwd, exports, definitions)
         return State(self._files.absolute(".").encode("utf-8", "surrogateescape"))
 
     async def _path(self, name: str) -> str:

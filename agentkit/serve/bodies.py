@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from agentkit.events.tools import Risk
 
-Text = Annotated[str, Field(max_length=1_000_000)]
 Command = Annotated[str, Field(min_length=1, max_length=10_000)]
 Checks = Annotated[list[Command], Field(max_length=50)]
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 2.0 is an integer, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Turn = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 State = Literal["idle", "queued", "running", "elsewhere"]
 
 
@@ -21,7 +28,12 @@ class _Body(BaseModel):
 class NewSession(_Body):
     """A session to begin."""
 
-    message: Text = Field("", description="The task; without one the session waits for it.")
+    model_config = ConfigDict(json_schema_extra={
+        "if": {"properties": {"checks": {"minItems": 1}}, "required": ["checks"]},
+        "then": {"properties": {"message": {"pattern": r"\S"}}, "required": ["message"]},
+    })  # fmt: skip
+
+    message: str = Field("", description="The task; without one the session waits for it.")
     checks: Checks = Field([], description="Commands that must exit 0 before the run may finish.")
     metadata: dict[str, Any] = Field({}, description="Kept with the session; the agent's maker may"
                                      " decide by it.")  # fmt: skip
@@ -30,28 +42,26 @@ class NewSession(_Body):
 class NewMessage(_Body):
     """Something to work on."""
 
-    message: Text = Field("", description="Empty: go on where the last run stopped.")
+    message: str = Field("", description="Empty: go on where the last run stopped.")
     checks: Checks = Field([], description="Commands that must exit 0 before the run may finish.")
 
 
 class Steer(_Body):
     """A word in mid-run."""
 
-    text: Annotated[Text, Field(min_length=1, pattern=r"\S")]
+    text: Annotated[str, Field(pattern=r"\S")]
 
 
 class Fork(_Body):
     """Where to fork."""
 
-    turn: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="At the end of this turn; the last one by default."
-    )
+    turn: Turn | None = Field(None, description="At the end of this turn; the last one by default.")
 
 
 class Undo(_Body):
     """How far to go back."""
 
-    to_turn: Annotated[int, Field(ge=0)] | None = Field(
+    to_turn: Turn | None = Field(
         None, description="To the end of this turn; by default before the last message."
     )
     files: bool = Field(True, description="Put the workspace back too.")

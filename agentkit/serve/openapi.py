@@ -18,7 +18,7 @@ _PROBLEMS = {
     401: "No valid token.",
     403: "A page of another site asks.",
     404: "There is no such session, or none that the caller may see.",
-    409: "It does not fit the session's present state.",
+    409: "It does not fit the session's present state, or its agent.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     421: "The service does not go by this host name.",
@@ -29,6 +29,15 @@ _PROBLEMS = {
 }
 _ALWAYS = (400, 403, 421, 500, 503)
 _TEXT = {"type": "string"}
+_EVENT = {
+    "type": "object",
+    "description": "Each event of the stream.",
+    "properties": {
+        "id": {**_TEXT, "description": "The event's `seq`; absent where it is not stored."},
+        "event": {**_TEXT, "description": "The event's `type`."},
+        "data": {**_TEXT, "description": "The event as JSON, see `events.schema.json`."},
+    },
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +116,13 @@ OPERATIONS = (
         name="events",
         summary="The events as they happen. `id` is the event's `seq`; after a lost connection"
         " `Last-Event-ID` goes on where it ended. What is not stored carries no id.",
-        answer={"text/event-stream": _TEXT},
+        answer={"text/event-stream": _EVENT},
         query={
             "after": {"type": "integer", "minimum": 0, "description": "As Last-Event-ID."},
             "until": {"enum": ["now", "finished"], "description": "When to end the stream."},
             "deltas": {"type": "boolean", "description": "Pieces of answers and of output too."},
         },
-        problems=(*_ONE, 422, 429),
+        problems=(*_ONE, 409, 422, 429),
     ),
     Operation(
         method="POST",
@@ -242,7 +251,7 @@ def _operation(each: Operation) -> dict[str, Any]:
         if each.answer
         else {}
     )
-    responses[str(each.status)] = {"description": "Done.", "content": content}
+    responses[str(each.status)] = {"description": "Done.", "content": content, **_links(each)}
     found: dict[str, Any] = {
         "operationId": each.name,
         "summary": each.summary,
@@ -253,8 +262,23 @@ def _operation(each: Operation) -> dict[str, Any]:
         found["security"] = []
     if each.body is not None:
         content = {"application/json": {"schema": _ref(each.body)}}
-        found["requestBody"] = {"content": content, "required": False}
+        required = any(field.is_required() for field in each.body.model_fields.values())
+        found["requestBody"] = {"content": content, "required": required}
     return found
+
+
+def _links(each: Operation) -> dict[str, Any]:
+    """Where to go from an answer that names a new session."""
+    if each.status != 201:
+        return {}
+    name = "id" if each.answer is bodies.SessionView else "session_id"
+    parameters = {"session_id": f"$response.body#/{name}"}
+    links = {
+        other.name: {"operationId": other.name, "parameters": parameters}
+        for other in OPERATIONS
+        if other.path.startswith(_SESSION)
+    }
+    return {"links": links}
 
 
 def _parameters(each: Operation) -> list[dict[str, Any]]:

@@ -84,6 +84,11 @@ async def on_agentkit(_request: Request, error: Exception) -> Response:
     return as_response(of_error(error))
 
 
+async def on_gone(_request: Request, _error: Exception) -> Response:
+    """For Starlette: the client left in the middle of its request; nobody reads this."""
+    return as_response(Problem(400, "the request was cut off"))
+
+
 async def on_any(_request: Request, error: Exception) -> Response:
     """For Starlette: what nobody thought of; it is logged by whoever runs the server."""
     return as_response(Problem(500, f"an unexpected error: {type(error).__name__}"))

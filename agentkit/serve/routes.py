@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any, TypeVar
 
+import anyio
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from agentkit.approvals.record import questions
@@ -35,6 +37,8 @@ PING = 15
 """Seconds between two signs of life in a quiet stream."""
 SEND_TIMEOUT = 30.0
 """Seconds after which a client that does not read loses its connection."""
+DRAIN = 10.0
+"""Seconds for which the rest of a body that is too large is read and thrown away."""
 PAGE = 50
 """Sessions of a page, where the caller does not say."""
 NO_STORE = {"Cache-Control": "no-store"}
@@ -119,6 +123,8 @@ class Routes:
         if until not in ("", "now", "finished"):
             raise Problem(422, "`until` may be `now` or `finished`")
         deltas = _yes(request, "deltas")
+        if request.method == "HEAD":  # an answer without a body has no end to wait for
+            return Response(media_type="text/event-stream")
         tenant = _tenant(request)
         if self._streams.get(tenant, 0) >= self._capacity.tenant_streams:
             raise Problem(429, "too many open event streams", headers={"Retry-After": "10"})
@@ -239,12 +245,13 @@ class Routes:
         most = self._capacity.body
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > most:
-            raise _too_large(most)
+            raise await _too_large(request, most)
         data = bytearray()
         async for chunk in request.stream():
             data += chunk
             if len(data) > most:
-                raise _too_large(most)
+                del data
+                raise await _too_large(request, most)
         if not data.strip():
             data = bytearray(b"{}")
         elif request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
@@ -330,8 +337,10 @@ def _opening(info: SessionInfo, started: SessionStarted) -> Opening:
 def _after(request: Request, info: SessionInfo) -> int:
     """The last event that the client has."""
     given = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-    if not given.isascii() or not given.isdigit() or len(given) > 10 or int(given) > info.events:
+    if not given.isascii() or not given.isdigit():
         raise Problem(422, "Last-Event-ID must be the number of an event of this session, or 0")
+    if len(given) > 20 or int(given) > info.events:
+        raise Problem(409, f"the session has {info.events} events", hint="Ask for them from 0 on")
     return int(given)
 
 
@@ -344,12 +353,21 @@ def _yes(request: Request, name: str) -> bool:
 
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
     given = request.query_params.get(name, str(default))
-    if not given.isascii() or not given.isdigit() or not least <= int(given[:9]) <= most:
+    fits = given.isascii() and given.isdigit() and len(given) < 20
+    if not fits or not least <= int(given) <= most:
         raise Problem(422, f"`{name}` must be a number from {least} to {most}")
     return int(given)
 
 
-def _too_large(most: int) -> Problem:
+async def _too_large(request: Request, most: int) -> Problem:
+    """The refusal, once what still comes was thrown away: who is writing reads no answer."""
+    if request.headers.get("expect", "").lower() != "100-continue":
+        with anyio.move_on_after(DRAIN), suppress(TimeoutError, ClientDisconnect):
+            rest = request.stream()
+            more: bytes | None = b""
+            while more is not None:
+                with anyio.fail_after(1):
+                    more = await anext(rest, None)
     return Problem(413, f"the body is larger than {most} bytes", headers={"Connection": "close"})
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -130,14 +130,27 @@ def router(
     return Service(supervisor, app, guard)
 
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _by_method(endpoints: Mapping[str, Endpoint]) -> Endpoint:
+    """One route for a path, so that a refusal of other methods names all that there are."""
+
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await endpoints[method](request)
+
+    return endpoint
+
+
 def _app(routes: Routes, page: Sequence[str], lifespan: Any) -> Starlette:
     async def openapi(_request: Request) -> Response:
         return JSONResponse(document())
 
-    table = [
-        Route(each.path, getattr(routes, each.name), methods=[each.method], name=each.name)
-        for each in OPERATIONS
-    ]
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for each in OPERATIONS:
+        paths.setdefault(each.path, {})[each.method] = getattr(routes, each.name)
+    table = [Route(path, _by_method(found), methods=[*found]) for path, found in paths.items()]
     table += [Route(path, asset, methods=["GET"]) for path in page]
     return Starlette(
         routes=[*table, Route("/openapi.json", openapi, methods=["GET"])],
@@ -145,6 +158,7 @@ def _app(routes: Routes, page: Sequence[str], lifespan: Any) -> Starlette:
         exception_handlers={
             HTTPException: problems.on_http,
             AgentkitError: problems.on_agentkit,
+            ClientDisconnect: problems.on_gone,
             Exception: problems.on_any,
         },
     )

@@ -17,7 +17,6 @@ from agentkit.errors import (
     LogDamaged,
     SessionInUse,
     StoreError,
-    UsageError,
 )
 from agentkit.events import SessionStarted
 from agentkit.log import read
@@ -167,7 +166,7 @@ class Supervisor:
         try:
             agent = await agent_for(self._source, job.opening, self.store)
             if job.checks and agent.sandbox is None:
-                raise UsageError("checks need a sandbox to run in, and this agent has none")
+                raise Problem(409, "checks need a sandbox to run in, and this agent has none")
             async with agent.session(session_id, resume=job.opening.started is not None) as session:
                 job.session = session
                 await self._take_in(job, session)
@@ -190,7 +189,7 @@ class Supervisor:
         if not job.recorded and (job.message or session.state.lanes):
             await session.record(ACCEPTED, accepted(job.message, job.checks))
         elif not job.recorded and job.opening.started is not None:
-            raise UsageError("the session has no task yet", hint="Say what is to be done")
+            raise Problem(409, "the session has no task yet", hint="Say what is to be done")
         job.settled.set()
 
     async def _run(self, job: Job, session: Session) -> None:

@@ -175,7 +175,8 @@ async def test_a_limit_has_its_stop_reason_and_its_words(
 
 
 async def test_a_filtered_answer_is_a_refusal(folder: Path) -> None:
-    with FakeDeepSeek(["Never."] * 2, faults="1=content-filter,2=content-filter") as server:
+    always = ",".join(f"{number}=content-filter" for number in range(1, 20))
+    with FakeDeepSeek(["Never."], faults=always) as server:
         async with editor(folder, server, "--ladder", "flash") as at:
             await at.new()
             assert await at.say("Say it") == "refusal"

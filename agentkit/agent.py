@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from agentkit.secrets import Redactor
 from agentkit.session import Session, new_id
 from agentkit.structured import Structured
 from agentkit.tool import Tool, ToolContext, ToolResult, as_tool, tool
+from agentkit.tracing import Tracing, traced
 
 if TYPE_CHECKING:
     from agentkit.log import EventLog
@@ -96,6 +98,8 @@ class Agent:
     keep_sandbox: bool = False
     """Leave the sandbox of a session that was interrupted, or stopped by a limit or a fault, for
     whoever resumes it; its lease ends it if nobody does."""
+    tracing: Tracing = field(default_factory=Tracing)
+    """What OpenTelemetry is told, where the application has set it up."""
     progress: Progress | None = None
     """Told what slow preparations (an image to build) are doing."""
     mcp: Sequence[MCPServer] = ()
@@ -265,6 +269,10 @@ class Agent:
                 )
             )
         return run
+
+    def traced(self, run: Run) -> AbstractContextManager[None]:
+        """Around one run of a session: its spans, where somebody listens."""
+        return traced(run, self.name, __version__, self.tracing)
 
     def opening(self, run: Run | None = None) -> LaneOpened:
         """The main lane's frozen head, as this definition has it.

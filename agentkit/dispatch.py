@@ -228,7 +228,8 @@ async def _call(run: Run, planned: _Planned) -> ToolFinished:
     assert tool is not None and arguments is not None  # noqa: PT018 - planned as runnable
     started = time.monotonic()
     try:
-        result = await tool.run(_context(run, planned), arguments)
+        with run.log.during(run.lane_name, planned.call.id):
+            result = await tool.run(_context(run, planned), arguments)
     except ToolError as error:
         result = ToolResult(f"ERROR: {error}", ok=False, data=error.data)
     except (SandboxError, StoreError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -19,7 +19,11 @@ from agentkit.events import Event, from_dict, now, to_dict
 from agentkit.secrets import Redactor
 from agentkit.stores import Row, Store
 
+if TYPE_CHECKING:
+    from agentkit.tracing import Trace
+
 E = TypeVar("E", bound=Event)
+_UNTRACED: AbstractContextManager[Mapping[str, str]] = nullcontext({})
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 """Made once: ``json.dumps`` with options makes one for each value."""
@@ -64,6 +68,8 @@ class EventLog:
         """What events refer to by name; durable with the next commit."""
         self.redactor = Redactor()
         """Takes secrets out of events before anything else sees them."""
+        self.trace: Trace | None = None
+        """Follows the run that is under way, where somebody listens."""
 
     def guard(self, redactor: Redactor) -> None:
         """From now on take out what this one knows."""
@@ -80,11 +86,24 @@ class EventLog:
         event = self.redactor.event(event)
         numbered = replace(event, lane=lane or event.lane, seq=self.last_seq, time=now())
         self._pending.append(numbered)
+        if self.trace is not None:
+            self.trace.saw(numbered)
         return numbered
 
     def show(self, event: Event) -> None:
         """Show an event that is not stored."""
+        if self.trace is not None:
+            self.trace.saw(event)
         self._publish(replace(self.redactor.event(event), time=now()))
+
+    def during(
+        self, lane: str, call_id: str = "", address: str = ""
+    ) -> AbstractContextManager[Mapping[str, str]]:
+        """Around a call, or else a request: its span, where runs are traced, is the active one.
+
+        Gives headers that the request is to carry.
+        """
+        return _UNTRACED if self.trace is None else self.trace.during(lane, call_id, address)
 
     async def commit(self) -> None:
         """Make everything appended so far durable.

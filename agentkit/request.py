@@ -149,12 +149,15 @@ async def _send(
         )
     )
     await run.log.commit()
-    return await run.endpoint.ask(
-        body,
-        stream=stream,
-        on_delta=_shower(run) if stream else None,
-        idle_timeout=IDLE if stream else SILENCE,
-    )
+    endpoint = run.endpoint
+    with run.log.during(run.lane_name, address=endpoint.base_url) as headers:
+        return await endpoint.ask(
+            body,
+            stream=stream,
+            on_delta=_shower(run) if stream else None,
+            idle_timeout=IDLE if stream else SILENCE,
+            headers=headers,
+        )
 
 
 _JITTER = random.Random()

@@ -52,6 +52,7 @@ from agentkit.models.tokens import estimate_tokens
 from agentkit.result import Result, exit_code
 from agentkit.run import Run
 from agentkit.state import State, replay
+from agentkit.tracing import FACT
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
@@ -250,7 +251,8 @@ class Session:
         with anyio.CancelScope() as scope:
             self._scope = scope
             try:
-                await self._work(run, message, wanted)
+                with self._agent.traced(run):
+                    await self._work(run, message, wanted)
             finally:
                 self._scope = None
         if self._parked and scope.cancelled_caught:
@@ -521,6 +523,8 @@ class Session:
             await start_below(run)
         limits = asdict(run.budget.limits)
         run.append(RunStarted(checks=run.checks, limits=limits, resumed=not first))
+        if run.log.trace is not None and (identity := run.log.trace.identity):
+            run.record(FACT, identity)
         if first:
             run.append(self._agent.opening())
         outcome = await take_up(run, pending) if pending else None

@@ -72,6 +72,7 @@ class Endpoint:
         on_delta: DeltaCallback | None = None,
         idle_timeout: float = 300.0,
         path: str = "/chat/completions",
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send a body as it is and give the whole answer, or raise; nothing is tried twice.
 
@@ -83,6 +84,7 @@ class Endpoint:
             on_delta: shown pieces, joined per read; only with ``stream``.
             idle_timeout: seconds without a byte; keep-alives count as a sign of life.
             path: under the base URL; ``/beta/…`` is looked up beside DeepSeek's ``/v1``.
+            headers: more of them, for instance a trace's context.
 
         Raises:
             ModelError: one of its kinds, see ``agentkit.errors``.
@@ -90,15 +92,21 @@ class Endpoint:
         limits = limiter(self.base_url, self._api_key)
         try:
             async with limits.slot():
-                return await self._ask(body, stream, on_delta, idle_timeout, path)
+                return await self._ask(body, stream, on_delta, idle_timeout, path, headers)
         except ConcurrencyLimited as error:
             limits.lower(error.concurrency)
             raise
 
     async def _ask(
-        self, body: bytes, stream: bool, on_delta: DeltaCallback | None, idle: float, path: str
+        self,
+        body: bytes,
+        stream: bool,
+        on_delta: DeltaCallback | None,
+        idle: float,
+        path: str,
+        headers: Mapping[str, str] | None,
     ) -> Answer:
-        response = await self._post(path, body, idle, stream=stream)
+        response = await self._post(path, body, idle, headers, stream=stream)
         if not stream:
             return self._whole(response.content, response.headers)
         try:
@@ -134,7 +142,9 @@ class Endpoint:
         """Leave the shared client of this event loop; the last one out closes it."""
         await _client.release(self.base_url, self._api_key, self)
 
-    async def _post(self, path: str, body: bytes, idle: float, *, stream: bool) -> Any:
+    async def _post(
+        self, path: str, body: bytes, idle: float, more: Mapping[str, str] | None, *, stream: bool
+    ) -> Any:
         import httpx2
 
         if path.startswith("/beta/"):
@@ -145,7 +155,7 @@ class Endpoint:
                 cast_to=httpx2.Response,
                 content=_pieces(body) if len(body) > _PIECE else body,
                 options={
-                    "headers": {**_JSON, "Content-Length": str(len(body))},
+                    "headers": {**_JSON, "Content-Length": str(len(body)), **(more or {})},
                     "timeout": _client.timeout(idle),
                 },
                 stream=stream,

@@ -36,6 +36,8 @@ class Recorded:
     fault: str = ""
     usage: Usage = field(default_factory=lambda: Usage(reported=False))
     cost_usd: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """As they came, names in lower case, without the key."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -110,14 +112,17 @@ class Provider:
         """US dollars."""
         return _PLENTY if self._balance is None else max(0.0, self._balance - self.bill.usd)
 
-    def complete(self, raw: bytes, in_flight: int) -> tuple[dict[str, Any], Completion, Fault]:
+    def complete(
+        self, raw: bytes, in_flight: int, headers: Mapping[str, str] | None = None
+    ) -> tuple[dict[str, Any], Completion, Fault]:
         """Answer one completion request, and note it.
 
         Raises:
             Refused: with the HTTP answer it gets instead.
         """
         self._count += 1
-        record = Recorded(self._count, raw if self._keep else b"")
+        shown = {name: each for name, each in (headers or {}).items() if name != "authorization"}
+        record = Recorded(self._count, raw if self._keep else b"", headers=shown)
         fault = self._faults.get(record.number, Fault(""))
         try:
             request = self._read(record, raw)

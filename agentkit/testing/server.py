@@ -177,7 +177,7 @@ class FakeDeepSeek:
             if refused:
                 writer.write(refused)
             elif (request.method, path) == ("POST", "/chat/completions"):
-                await self._complete(request.body, writer)
+                await self._complete(request, writer)
             else:
                 writer.write(self._other(request.method, path, request.body))
             await writer.drain()
@@ -189,10 +189,12 @@ class FakeDeepSeek:
         message = AUTHENTICATION.format(tail=key[-4:])
         return _http.whole(401, error_body(message, "authentication_error"))
 
-    async def _complete(self, raw: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _complete(self, asked: _http.Request, writer: asyncio.StreamWriter) -> None:
         self._in_flight += 1
         try:
-            request, completion, fault = self._provider.complete(raw, self._in_flight)
+            request, completion, fault = self._provider.complete(
+                asked.body, self._in_flight, asked.headers
+            )
             stream = bool(request.get("stream"))
             await Sender(writer, completion, fault, self._delay).send(stream=stream)
         except Refused as refused:

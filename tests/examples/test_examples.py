@@ -14,10 +14,11 @@ UNAVAILABLE = 69
 """What the example that downloads a package exits with where no index gives it."""
 
 
-def run(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(name: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, EXAMPLES / name],
         cwd=folder,
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         timeout=100,
@@ -41,6 +42,16 @@ def test_example(name: str, expected: list[str], tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for text in expected:
         assert text in done.stdout
+
+
+def test_fifty_customers_of_a_fastapi_service_on_postgresql(
+    tmp_path: Path, postgres_database: str
+) -> None:
+    done = run("fastapi_service.py", tmp_path, DATABASE_URL=postgres_database)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "{'customer': 'customer-1', 'answer': 'Of article 60 we have 0 pieces.'}" in done.stdout
+    assert "50 of 50 answered in" in done.stdout
+    assert "postgresql://" in done.stdout
 
 
 @pytest.mark.docker

@@ -61,7 +61,7 @@ def main() -> None:
         capacity=Capacity(**json.loads(os.environ.get("CAPACITY", "{}"))),
         origins=["https://known.example.com"],
     )
-    sock = socket.create_server(("127.0.0.1", 0))
+    sock = socket.create_server(("127.0.0.1", int(os.environ.get("PORT", "0"))))
     print(f"http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
     config = uvicorn.Config(service, log_level="warning", timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[sock])

@@ -28,6 +28,7 @@ function show() {
   const found = /^#\/s\/([^/]+)$/.exec(location.hash);
   const id = found ? decodeURIComponent(found[1]) : null;
   document.title = "agentkit";
+  for (const each of document.querySelectorAll(".toast.bad")) each.remove(); // of the view before
   where.textContent = "";
   scrollTo(0, 0);
   if (id) {

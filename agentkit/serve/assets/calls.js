@@ -26,8 +26,8 @@ function one(entry, call, index, act) {
   const bad = ["failed", "invalid", "refused", "cancelled", "unknown"].includes(call.status);
   const quiet = call.tool === "plan" && call.status === "done";
   return h(
-    "section",
-    { class: `call ${call.status}`, "aria-label": `call of ${line(call.tool, 60)}` },
+    "div",
+    { role: "group", class: `call ${call.status}`, "aria-label": `call of ${line(call.tool, 60)}` },
     h(
       "p",
       { class: "call-head" },
@@ -44,15 +44,26 @@ function one(entry, call, index, act) {
   );
 }
 
-function gist(call) {
-  const given = call.arguments;
-  if (!given) return "";
+/** Arguments that the model wrote, where they are an object. */
+function parsed(raw) {
+  try {
+    const found = JSON.parse(raw);
+    return typeof found === "object" && !Array.isArray(found) ? found : null;
+  } catch {
+    return null;
+  }
+}
+
+/** What a call is about, in a few words. */
+export function gist(call) {
+  const given = call.arguments ?? parsed(call.raw);
+  if (given === null) return "";
   return line(given.path ?? given.pattern ?? given.description ?? "", 90);
 }
 
 /** The arguments of a call as whoever reads them would write them. */
 export function asked(call, at) {
-  const given = call.arguments;
+  const given = call.arguments ?? parsed(call.raw);
   if (given === null) return call.raw ? block(call.raw, at("arguments", "arguments"), { class: "asked" }) : null;
   if (typeof given.old_str === "string" && given.old_str) {
     return patch(replaced(given.old_str, given.new_str ?? ""), at("arguments", "edit"));

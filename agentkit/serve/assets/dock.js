@@ -1,7 +1,7 @@
 // The foot of a session: what waits for a yes, and where one writes.
 
 import { call } from "./api.js";
-import { asked } from "./calls.js";
+import { asked, gist } from "./calls.js";
 import { ask, clean, complain, h, line } from "./dom.js";
 
 /** @param {{path: string, after: () => void}} options */
@@ -70,9 +70,9 @@ function question(each, path, after) {
   };
   const why = [each.risk, ...(each.reasons ?? [])].filter((one) => typeof one === "string" && one);
   return h(
-    "section",
-    { class: "question", "aria-label": `Approval of ${line(each.tool, 60)}` },
-    h("p", null, h("strong", null, line(each.tool, 60)), " waits for your answer"),
+    "div",
+    { role: "group", class: "question", "aria-label": `Approval of ${line(each.tool, 60)}` },
+    h("p", { class: "call-head" }, h("strong", null, line(each.tool, 60)), h("span", { class: "gist" }, gist(each)), h("span", { class: "spread" }), h("span", { class: "warn" }, "waits for your answer")),
     why.length ? h("p", { class: "warn" }, clean(why.join("; "))) : null,
     what,
     h(
@@ -92,13 +92,14 @@ function write(path, after) {
   const send = h("button", { class: "primary" }, "Send");
   const form = h("form", { class: "composer", "aria-label": "Say something", onsubmit: submit }, field, h("div", { class: "under" }, more, h("span", { class: "spread" }), send));
   let now = { state: "idle", status: "open" };
+  let settled = () => {};
 
   function label() {
     const running = now.state === "running";
     const open = now.state === "idle" && now.status !== "finished" && now.events > 1;
     field.placeholder = running ? "Steer: the model reads it before its next answer" : "What is to be done next?";
     send.textContent = running ? "Steer" : open && !field.value.trim() ? "Go on" : "Send";
-    send.disabled = ["queued", "elsewhere", "ending"].includes(now.state) || (send.textContent !== "Go on" && !field.value.trim());
+    send.disabled = ["queued", "elsewhere"].includes(now.state) || (send.textContent !== "Go on" && !field.value.trim());
     more.hidden = running;
   }
 
@@ -106,6 +107,7 @@ function write(path, after) {
     event.preventDefault();
     label();
     if (send.disabled) return;
+    if (now.state === "ending") await new Promise((done) => (settled = done));
     const text = field.value;
     const commands = checks.value.split("\n").map((each) => each.trim()).filter(Boolean);
     const [name, body] = now.state === "running" ? ["steer", { text }] : ["messages", { message: text, checks: commands }];
@@ -131,6 +133,7 @@ function write(path, after) {
     focus: () => field.focus(),
     state: (info) => {
       now = info;
+      if (now.state !== "ending") settled();
       label();
     },
   };

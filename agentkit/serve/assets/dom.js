@@ -28,15 +28,16 @@ function fill(element, props, children) {
     if (value === null || value === undefined || value === false) continue;
     if (typeof value === "function") element.addEventListener(name.slice(2), value);
     else if (name === "style") for (const [key, each] of Object.entries(value)) element.style.setProperty(key, each);
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else element.setAttribute(name, value === true ? "" : clean(value));
   }
   for (const child of children.flat(Infinity)) {
-    if (child !== null && child !== undefined && child !== false) element.append(child);
+    if (child === null || child === undefined || child === false) continue;
+    element.append(child instanceof Node ? child : clean(child));
   }
   return element;
 }
 
-/** An element: `h("button", { class: "x", onclick: f }, "words", other)`. */
+/** An element, every text in it cleaned: `h("button", { class: "x", onclick: f }, "words", other)`. */
 export function h(tag, props, ...children) {
   return fill(document.createElement(tag), props, children);
 }

@@ -120,11 +120,10 @@ function answer(entry, act, text) {
 
 /** An answer as it streams; `entry.sinks` take what is still to come. */
 function live(entry) {
-  const start = entry.partial ? "… " : "";
-  const sink = (kind) => document.createTextNode(clean(start + entry[kind]));
+  const sink = (kind) => document.createTextNode(clean(entry[kind]));
   entry.sinks = { reasoning: sink("reasoning"), content: sink("content"), call: sink("call") };
   const { reasoning: thought, content, call } = entry.sinks;
-  const box = (kind, node) => h("pre", { class: `stream ${kind}`, dir: "auto", hidden: !entry[kind] }, node);
+  const box = (kind, node) => h("pre", { class: `stream ${kind}`, dir: "auto", hidden: !node.data }, node);
   return {
     title: "Answering",
     chips: [chip(rung(entry.rung), "rung"), h("span", { class: "pulse", "aria-hidden": "true" })],

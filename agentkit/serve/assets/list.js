@@ -1,7 +1,7 @@
 // The list of sessions, and where a new one begins.
 
 import { call } from "./api.js";
-import { complain, h, line, speak } from "./dom.js";
+import { clean, complain, h, line, speak } from "./dom.js";
 import { age, money, moment, percent, plural, rung } from "./format.js";
 
 const EVERY = 3000; // ms between two looks, while the page is seen
@@ -116,13 +116,14 @@ async function account(state, id) {
 }
 
 const STATES = { running: "running", queued: "queued", elsewhere: "running elsewhere" };
+const WORDS = { limit: "limit reached", error: "fault" };
 const TONES = { finished: "good", failed: "bad", error: "bad", limit: "warn", cancelled: "warn" };
 
 /** The word for a session's state, and its colour. */
 export function statusOf({ state, status, questions }) {
   if (questions?.length) return ["needs an answer", "warn"];
   if (state in STATES) return [STATES[state], "busy"];
-  return [status, TONES[status] ?? ""];
+  return [WORDS[status] ?? status, TONES[status] ?? ""];
 }
 
 function made() {
@@ -160,7 +161,8 @@ function made() {
 }
 
 function set(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const found = clean(text);
+  if (element.textContent !== found) element.textContent = found;
 }
 
 /** The form of a new session. */

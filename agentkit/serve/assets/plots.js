@@ -7,7 +7,7 @@ import { clock, money, number, plural, rung, seconds, tokens } from "./format.js
 const BARS = 80;
 const WIDTH = 320;
 const HEIGHT = 120;
-const LEFT = 40;
+const LEFT = 50;
 const BOTTOM = 18;
 const TOP = 8;
 
@@ -47,7 +47,7 @@ function figure(title, drawing, legend, head, rows) {
     if (!table.open || table.childElementCount > 1) return;
     const body = rows().map((each) => h("tr", null, cells(each, "td")));
     const inner = h("table", null, h("thead", null, h("tr", null, cells(head, "th"))), h("tbody", null, body));
-    table.append(h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": `${title} as a table` }, inner));
+    table.append(h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": `${title} as a table` }, inner));
   });
   const keys = legend.map(([kind, words]) => h("span", { class: `key ${kind}` }, words));
   return h("figure", { class: "plot" }, h("figcaption", null, h("b", null, title), keys), drawing, table);
@@ -91,7 +91,7 @@ export function tokensPlot(requests) {
       [...new Set(each.bin.map((one) => rung(one.rung)))].join(", "),
     ]);
   const title = bins.length < requests.length ? "Tokens per request (means)" : "Tokens per request";
-  const legend = [["hit", "hit"], ["miss", "miss"], ["expected", "expected hits"]];
+  const legend = [["hit", "hit"], ["miss", "miss"], ["expected", "expected to hit"]];
   return figure(title, drawing, legend, ["Request", "Hit", "Miss", "Expected", "Rung"], rows);
 }
 
@@ -113,7 +113,7 @@ export function costPlot(requests) {
     svg("path", { class: "cost", d: path }),
   ];
   const label = `Cost over time: ${money(spent)} in ${seconds(whole / 1000)}`;
-  const drawing = frame(top, (value) => money(value), marks, label, ["0 s", seconds(whole / 1000)]);
+  const drawing = frame(top, (value) => `$${Number(value.toPrecision(2))}`, marks, label, ["0 s", seconds(whole / 1000)]);
   const rows = () => shown.map((each) => [each.number, clock(each.time), money(each.spent)]);
   return figure("Cost over time", drawing, [], ["Request", "Time", "Spent"], rows);
 }

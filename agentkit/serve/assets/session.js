@@ -59,6 +59,7 @@ class View {
           "section",
           { class: "work", "aria-label": "What happened" },
           h("div", { class: "tools" }, this.search, this.which, this.found, h("span", { class: "spread" }), h("span", { class: "dim" }, "Export:"), save("jsonl"), save("atif"), save("html")),
+          h("h2", { class: "unseen" }, "Timeline"),
           this.empty,
           this.feed,
           h("div", { class: "bottom" }, this.latest, this.dock.element),
@@ -127,7 +128,7 @@ class View {
 
   failed(error) {
     this.connection("");
-    this.title.textContent = error.message;
+    this.title.textContent = clean(error.message);
     this.feed.setAttribute("aria-busy", "false");
     complain(error);
   }
@@ -152,7 +153,7 @@ class View {
     this.schedule();
     this.tellDock();
     if (list.some((each) => LOOKED.has(each.type))) this.look();
-    if (before && !this.story.facts.running) speak(`The run ended: ${this.story.facts.status}`);
+    if (before && !this.story.facts.running) speak(`The run ended: ${line(this.story.facts.status)}`);
     for (const each of list) if (each.type === "approval.asked") speak(`The call of ${line(each.tool)} waits for an answer`);
     if (list.some((each) => each.seq !== null)) this.dirtySide = true;
     this.count();
@@ -191,7 +192,7 @@ class View {
     const { facts } = this.story;
     this.title.textContent = line(facts.title || this.info?.title, 300) || "(no task yet)";
     document.title = `${line(facts.title || this.info?.title, 60) || this.id} · agentkit`;
-    this.gist.textContent = gist(this.story, this.account);
+    this.gist.textContent = clean(gist(this.story, this.account));
     this.side.replaceChildren(...overview(this.story, this.account));
     this.dock.pending(this.story.pending);
     this.empty.hidden = this.story.entries.length > 0;
@@ -219,6 +220,8 @@ class View {
       this.status.className = `chip ${tone}`;
       this.stop.hidden = !["running", "queued"].includes(info.state);
       this.tellDock();
+      // What is at work is read from its end, unless one has begun to read elsewhere.
+      if (asked === 1 && info.state !== "idle" && !this.place) this.scroller.follow = true;
       this.dirtySide = true;
       this.schedule();
     } catch (error) {

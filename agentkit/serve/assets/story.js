@@ -57,7 +57,6 @@ export class Story {
   interrupted() {
     for (const entry of this.live.values()) {
       entry.reasoning = entry.content = entry.call = "";
-      entry.partial = true;
       this.on.changed(entry);
     }
   }
@@ -127,7 +126,7 @@ export class Story {
 
   on_model_requested(event) {
     this.#undone(event.lane);
-    const entry = this.#add("live", event, { reasoning: "", content: "", call: "", partial: false });
+    const entry = this.#add("live", event, { reasoning: "", content: "", call: "" });
     entry.rung = this.rungs.get(event.lane);
     this.live.set(event.lane, entry);
   }
@@ -211,6 +210,7 @@ export class Story {
   on_approval_asked(event) {
     const { entry, call } = this.#call(event);
     call.approval = { ...event, allowed: null };
+    call.arguments ??= event.arguments;
     this.pending.set(event.call_id, event);
     this.on.changed(entry);
   }

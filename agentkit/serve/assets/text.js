@@ -23,7 +23,7 @@ export function block(text, at, props = {}) {
   if (all) {
     const cut = found.length - MOST;
     const rest = cut > 0 ? `\n… ${number(cut)} characters more are in the export` : "";
-    const scrolled = { tabindex: "0", role: "region", "aria-label": at.label };
+    const scrolled = { tabindex: "0", role: "group", "aria-label": at.label };
     const box = pre(found.slice(0, MOST) + rest, { ...props, ...scrolled, class: `${props.class ?? ""} whole` });
     return [box, more(at, "Show less")];
   }
@@ -54,7 +54,7 @@ export function patch(text, at) {
   const shown = lines.slice(0, all ? WHOLE : PATCH);
   const rows = shown.map((each) => h("span", { class: kind(each) }, each, "\n"));
   const props = { class: "patch", dir: "ltr" };
-  if (all) Object.assign(props, { class: "patch whole", tabindex: "0", role: "region", "aria-label": at.label });
+  if (all) Object.assign(props, { class: "patch whole", tabindex: "0", role: "group", "aria-label": at.label });
   if (lines.length > WHOLE && all) rows.push(`… ${number(lines.length - WHOLE)} lines more are in the export`);
   const box = h("pre", props, rows);
   if (lines.length <= PATCH) return box;

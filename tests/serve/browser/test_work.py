@@ -65,14 +65,14 @@ def _begin(page: Page, made: Path) -> None:
     page.get_by_label("What is to be done?").fill("Greet people")
     page.get_by_role("button", name="Start").click()
     # The edit waits for a yes, and has not happened.
-    question = page.get_by_role("region", name="Approval of str_replace_editor")
+    question = page.get_by_role("group", name="Approval of str_replace_editor")
     expect(question).to_contain_text("return f'Hello, {name}'")
     expect(page.get_by_text("needs an answer")).to_be_visible()
     shoot(page, "approval")
     assert not made.exists()
     question.get_by_role("button", name="Allow").click()
     # The next call is declined, and the model reads why.
-    question = page.get_by_role("region", name="Approval of bash")
+    question = page.get_by_role("group", name="Approval of bash")
     expect(question).to_contain_text("rm greeting.py")
     assert made.exists()
     question.get_by_role("button", name="Decline").click()
@@ -102,7 +102,7 @@ def _go_on(page: Page, made: Path) -> None:
     """More work on the same session."""
     page.get_by_label("Message", exact=True).fill("Again, please")
     page.get_by_label("Message", exact=True).press("Control+Enter")
-    page.get_by_role("region", name="Approval of bash").get_by_role("button", name="Allow").click()
+    page.get_by_role("group", name="Approval of bash").get_by_role("button", name="Allow").click()
     expect(page.locator(".entry.finished").nth(1)).to_contain_text("Nothing more to do.")
     assert made.read_text() == "spoilt\n"
 

@@ -93,3 +93,8 @@ clean: ## remove caches, build results and the matrix's environments; .venv stay
 .PHONY: bench-ladder
 bench-ladder: setup ## does the ladder pay: failure stories, and a simulation
 	@.venv/bin/python -m benchmarks.ladder
+
+.PHONY: bench-page
+bench-page: setup ## the web page on long sessions in Chromium: loading, scrolling, size
+	@scripts/ensure-test-tools
+	@.venv/bin/python -m benchmarks.page

@@ -205,7 +205,7 @@ function finished(entry, act) {
   const good = event.status === "finished";
   return {
     tone: good ? "good" : "bad",
-    title: { finished: "Finished", failed: "Ended without success", limit: "Stopped at a limit", cancelled: "Cancelled", error: "Stopped by a fault" }[event.status] ?? event.status,
+    title: { finished: "Finished", failed: "Ended without success", limit: "Stopped at a limit", cancelled: "Cancelled", error: "Stopped by a fault", waiting: "Waits for an answer" }[event.status] ?? event.status,
     chips: [
       chip(money(event.cost_usd, event.priced)),
       chip(plural(event.turns, "turn")),

@@ -116,8 +116,8 @@ async function account(state, id) {
 }
 
 const STATES = { running: "running", queued: "queued", elsewhere: "running elsewhere" };
-const WORDS = { limit: "limit reached", error: "fault" };
-const TONES = { finished: "good", failed: "bad", error: "bad", limit: "warn", cancelled: "warn" };
+const WORDS = { limit: "limit reached", error: "fault", waiting: "needs an answer" };
+const TONES = { finished: "good", failed: "bad", error: "bad", limit: "warn", cancelled: "warn", waiting: "warn" };
 
 /** The word for a session's state, and its colour. */
 export function statusOf({ state, status, questions }) {

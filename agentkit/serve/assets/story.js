@@ -96,7 +96,6 @@ export class Story {
   on_session_finished(event) {
     this.#dropLive();
     Object.assign(this.facts, { running: false, ended: true, status: event.status });
-    this.pending.clear();
     this.#add("finished", event);
   }
 
@@ -118,6 +117,7 @@ export class Story {
   on_message(event) {
     if (event.source === "user" && !event.text.startsWith("[Environment]")) {
       if (!this.facts.title) this.facts.title = event.text;
+      this.pending.clear(); // a message in place of an answer declines what is open
       this.#add("user", event);
     } else {
       this.#add("note", event);

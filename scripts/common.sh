@@ -71,7 +71,7 @@ fill_env() {
     # --group came with pip 25.1; a fresh environment has the pip of its Python.
     if ! { quietly "$1/bin/python" -m pip install --upgrade 'pip>=25.1' &&
         quietly "$1/bin/python" -m pip install --constraint constraints.txt \
-            --group dev --editable '.[acp,evals,mcp,otel,postgres,ray,serve]'; }; then
+            --group dev --editable '.[acp,ag-ui,evals,mcp,otel,postgres,ray,serve]'; }; then
         give_up 1 "the packages could not be installed" "pip install with constraints.txt" \
             "read pip's last lines above; when a company proxy is at work, PIP_CERT and PIP_INDEX_URL help"
     fi

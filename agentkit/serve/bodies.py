@@ -46,6 +46,23 @@ class NewMessage(_Body):
     checks: Checks = Field([], description="Commands that must exit 0 before the run may finish.")
 
 
+class AgUiInput(BaseModel):
+    """A run as front ends of the AG-UI protocol ask for it (`RunAgentInput`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    threadId: Annotated[str, Field(max_length=100)] = Field(  # noqa: N815 - as the protocol has it
+        description="The session; a new one where there is none of that id."
+    )
+    runId: Annotated[str, Field(min_length=1, max_length=200)]  # noqa: N815
+    messages: list[dict[str, Any]] = Field(
+        description="The conversation; what the user said last is taken."
+    )
+    resume: list[dict[str, Any]] | None = Field(
+        None, description="Answers to what an earlier run asked."
+    )
+
+
 class Steer(_Body):
     """A word in mid-run."""
 

@@ -24,6 +24,7 @@ _PROBLEMS = {
     421: "The service does not go by this host name.",
     422: "A value is not allowed.",
     429: "Too much at a time; see Retry-After.",
+    501: "It needs a package that is not installed here.",
     500: "A fault of the service, of its sandbox or of its store.",
     503: "The store cannot be used, or the service is ending; see Retry-After.",
 }
@@ -121,8 +122,22 @@ OPERATIONS = (
             "after": {"type": "integer", "minimum": 0, "description": "As Last-Event-ID."},
             "until": {"enum": ["now", "finished"], "description": "When to end the stream."},
             "deltas": {"type": "boolean", "description": "Pieces of answers and of output too."},
+            "format": {
+                "enum": ["agentkit", "ag-ui"],
+                "description": "`ag-ui`: as that protocol has them, from the session's beginning.",
+            },
         },
-        problems=(*_ONE, 409, 422, 429),
+        problems=(*_ONE, 409, 422, 429, 501),
+    ),
+    Operation(
+        method="POST",
+        path="/ag-ui",
+        name="ag_ui",
+        summary="Run as an agent of the AG-UI protocol: the answer is the run's events. The run"
+        " goes on where the client goes away.",
+        body=bodies.AgUiInput,
+        answer={"text/event-stream": _TEXT},
+        problems=(*_BODY, 404, 409, 429, 501),
     ),
     Operation(
         method="POST",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -18,7 +18,7 @@ from agentkit.approvals.record import questions
 from agentkit.events import ApprovalAsked, SessionFinished, SessionStarted
 from agentkit.exports import export
 from agentkit.log import read
-from agentkit.serve import bodies
+from agentkit.serve import ag_ui, bodies
 from agentkit.serve.accounts import Accounts
 from agentkit.serve.agents import Opening, metadata_of, tenant_of
 from agentkit.serve.changes import changes
@@ -125,26 +125,61 @@ class Routes:
         deltas = _yes(request, "deltas")
         if request.method == "HEAD":  # an answer without a body has no end to wait for
             return Response(media_type="text/event-stream")
+        style = request.query_params.get("format", "agentkit")
+        if style == "ag-ui":
+            watched = ag_ui.observe(self._supervisor, info.id, until, deltas)
+            return self._stream(_tenant(request), watched)
+        if style != "agentkit":
+            raise Problem(422, "`format` may be `agentkit` or `ag-ui`")
+        return self._stream(_tenant(request), self._frames(info.id, after, until, deltas))
+
+    async def ag_ui(self, request: Request) -> Response:
+        body = await self._body(request, bodies.AgUiInput)
         tenant = _tenant(request)
+        self._require_room(tenant)
+        if not _ID.fullmatch(body.threadId):
+            raise Problem(422, "threadId: letters, digits, '.', '_' and '-', at most 100")
+        started = await self._started(body.threadId)
+        if started is not None and not _sees(tenant, started):
+            raise Problem(404, "there is no such session")
+        made = metadata_of(started) if started is not None else {"protocol": "ag-ui"}
+        opening = Opening(body.threadId, tenant_of(started) if started else tenant, made, started)
+        talk = await ag_ui.begin(self._supervisor, body, opening)
+        return self._stream(tenant, ag_ui.follow_run(self._supervisor, talk))
+
+    def _require_room(self, tenant: str) -> None:
         if self._streams.get(tenant, 0) >= self._capacity.tenant_streams:
             raise Problem(429, "too many open event streams", headers={"Retry-After": "10"})
-        frames = self._frames(tenant, info.id, after, until, deltas)
+
+    def _stream(self, tenant: str, frames: AsyncGenerator[ServerSentEvent]) -> Response:
+        self._require_room(tenant)
         return EventSourceResponse(
-            frames, ping=PING, sep="\n", send_timeout=SEND_TIMEOUT, headers={"Vary": "*"}
+            self._counted(tenant, frames),
+            ping=PING,
+            sep="\n",
+            send_timeout=SEND_TIMEOUT,
+            headers={"Vary": "*"},
         )
 
-    async def _frames(
-        self, tenant: str, session_id: str, after: int, until: Until, deltas: bool
+    async def _counted(
+        self, tenant: str, frames: AsyncGenerator[ServerSentEvent]
     ) -> AsyncGenerator[ServerSentEvent]:
-        """The stream's frames. Only stored events carry an id."""
         self._streams[tenant] = self._streams.get(tenant, 0) + 1
         try:
-            yield ServerSentEvent(comment="events", retry=1000, sep="\n")
-            with self._supervisor.hub.feed(session_id) as feed:
-                async for each in self._follow(feed, session_id, after, until, deltas):
+            async with aclosing(frames):
+                async for each in frames:
                     yield each
         finally:
             self._streams[tenant] -= 1
+
+    async def _frames(
+        self, session_id: str, after: int, until: Until, deltas: bool
+    ) -> AsyncGenerator[ServerSentEvent]:
+        """The stream's frames. Only stored events carry an id."""
+        yield ServerSentEvent(comment="events", retry=1000, sep="\n")
+        with self._supervisor.hub.feed(session_id) as feed:
+            async for each in self._follow(feed, session_id, after, until, deltas):
+                yield each
 
     async def _follow(
         self, feed: Feed, session_id: str, after: int, until: Until, deltas: bool

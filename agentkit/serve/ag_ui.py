@@ -7,15 +7,13 @@ the thread, and its log is the conversation: of what is sent only the user's las
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from anyio import to_thread
-from pydantic import ValidationError
 from sse_starlette import ServerSentEvent
 
 from agentkit.events import Event, Message, from_dict
@@ -30,7 +28,7 @@ from agentkit.serve.wishes import Wish
 from agentkit.stores import Store
 
 if TYPE_CHECKING:
-    from ag_ui.core import BaseEvent, ResumeEntry, RunAgentInput
+    from ag_ui.core import BaseEvent
 
     from agentkit.ag_ui import Adapter
 
@@ -58,19 +56,18 @@ async def begin(supervisor: Supervisor, body: bodies.AgUiInput, opening: Opening
     Raises:
         Problem, AgentkitError: it is not taken in.
     """
-    given = _parsed(body)
     await _ended(supervisor, opening.session_id)
     adapter, after, told = await to_thread.run_sync(
         _before, supervisor.store, opening.session_id, opening.started is not None
     )
     adapter.echo = False
-    if given.resume:
-        await _answer(supervisor, opening, adapter, given.resume)
+    if body.resume:
+        await _answer(supervisor, opening, adapter, body.resume)
     else:
-        words = _words(given, told)
+        words = _words(body, told)
         await supervisor.submit(Job(opening, words))
-    ignored = tuple(each.name for each in given.tools or ())
-    return Talk(adapter, opening.session_id, given.run_id, after, ignored)
+    ignored = tuple(each.name for each in body.tools or ())
+    return Talk(adapter, opening.session_id, body.runId, after, ignored)
 
 
 async def _ended(supervisor: Supervisor, session_id: str) -> None:
@@ -176,54 +173,48 @@ def _before(store: Store, session_id: str, known: bool) -> tuple[Adapter, int, l
     return adapter, len(events), told
 
 
-def _parsed(body: bodies.AgUiInput) -> RunAgentInput:
-    _library()
-    from ag_ui.core import RunAgentInput
-
-    try:
-        return RunAgentInput.model_validate(body.model_dump())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(each) for each in first["loc"])
-        raise Problem(422, f"{where}: {first['msg']}") from error
-
-
-def _words(given: RunAgentInput, told: Sequence[str]) -> str:
+def _words(body: bodies.AgUiInput, told: Sequence[str]) -> str:
     """What the user said last, with what the front end wants known, where that is new.
 
     Raises:
-        Problem: nothing, too much, or not in words.
+        Problem: nothing, or too much.
     """
     last: list[str] = []
-    for message in reversed(given.messages):
+    for message in reversed(body.messages):
         if message.role != "user":
             break
         last.insert(0, _text(message.content))
     words = "\n\n".join(each for each in last if each.strip())
     if not words:
         raise Problem(
-            422,
+            409,
             "messages: there is nothing new of the user",
             hint="The last message must be the user's, or give `resume`",
         )
-    context = "\n".join(f"{each.description}: {each.value}" for each in given.context or ())
+    context = "\n".join(f"{each.description}: {each.value}" for each in body.context or ())
     if context and not any(context in each for each in told):
         words = f"{words}\n\n[Context]\n{context}"
     if len(words) > MOST_WORDS:
-        raise Problem(422, f"messages: more than {MOST_WORDS:,} characters")
+        raise Problem(413, f"messages: more than {MOST_WORDS:,} characters")
     return words
 
 
 def _text(content: Any) -> str:
+    """The words of a message; what cannot be read is named in its place."""
     if isinstance(content, str):
         return content
-    if any(part.type != "text" for part in content):
-        raise Problem(422, "messages: only text can be read; pictures and files cannot")
-    return "\n".join(part.text for part in content)
+    if not isinstance(content, list):
+        return ""
+    return "\n".join(
+        str(part.get("text", ""))
+        if part.get("type") == "text"
+        else f"[{str(part.get('type'))[:40]} left out: only text can be read]"
+        for part in cast("list[dict[str, Any]]", content)
+    )
 
 
 async def _answer(
-    supervisor: Supervisor, opening: Opening, adapter: Adapter, entries: Sequence[ResumeEntry]
+    supervisor: Supervisor, opening: Opening, adapter: Adapter, entries: Sequence[bodies.AgUiResume]
 ) -> None:
     """Give the answers; the run goes on with the last one.
 
@@ -233,32 +224,27 @@ async def _answer(
     session_id, store = opening.session_id, supervisor.store
     open_ = {str(each["id"]) for each in adapter.state["questions"]}
     for entry in entries:
-        if entry.interrupt_id not in open_:
-            raise Problem(409, f"nothing waits for the answer {entry.interrupt_id!r}")
+        if entry.interruptId not in open_:
+            raise Problem(409, f"nothing waits for the answer {entry.interruptId!r}")
     for entry in entries:
         allow, reason = _yes_or_no(entry)
         info = await to_thread.run_sync(store.info, session_id)
         if info is not None and (session_id in supervisor.jobs or info.owner):
-            data = {"call": entry.interrupt_id, "allow": allow, "reason": reason}
+            data = {"call": entry.interruptId, "allow": allow, "reason": reason}
             await supervisor.tell(info, Wish("answer", data))
         else:
-            give = partial(supervisor.answer, opening, entry.interrupt_id, allow, reason)
-            await give()
+            await supervisor.answer(opening, entry.interruptId, allow, reason)
     info = await to_thread.run_sync(store.info, session_id)
     if info is not None and session_id not in supervisor.jobs and not info.owner:
         await supervisor.submit(Job(opening, ""))
 
 
-def _yes_or_no(entry: ResumeEntry) -> tuple[bool, str]:
-    """An answer as ``ANSWER`` has it, or simply true or false."""
+def _yes_or_no(entry: bodies.AgUiResume) -> tuple[bool, str]:
+    """An answer as ``agentkit.ag_ui.ANSWER`` has it, or simply true or false."""
     if entry.status == "cancelled":
         return False, ""
-    payload: Any = entry.payload
-    if isinstance(payload, bool):
-        return payload, ""
-    if isinstance(payload, Mapping):
-        found = cast("Mapping[str, Any]", payload)
-        allow = found.get("allow", found.get("approved"))
-        if isinstance(allow, bool):
-            return allow, str(found.get("reason") or "")[:10_000]
-    raise Problem(422, "resume: the payload must be {'allow': true or false, 'reason': '…'}")
+    if isinstance(entry.payload, bool):
+        return entry.payload, ""
+    if entry.payload is None:
+        raise Problem(422, "resume: the payload must be {'allow': true or false, 'reason': '…'}")
+    return entry.payload.allow, entry.payload.reason

@@ -46,21 +46,60 @@ class NewMessage(_Body):
     checks: Checks = Field([], description="Commands that must exit 0 before the run may finish.")
 
 
-class AgUiInput(BaseModel):
-    """A run as front ends of the AG-UI protocol ask for it (`RunAgentInput`)."""
+class _AgUi(BaseModel):
+    """What front ends of the AG-UI protocol send. Later versions may say more."""
 
     model_config = ConfigDict(extra="allow")
 
-    threadId: Annotated[str, Field(max_length=100)] = Field(  # noqa: N815 - as the protocol has it
-        description="The session; a new one where there is none of that id."
-    )
+
+class AgUiMessage(_AgUi):
+    """A message of the conversation."""
+
+    role: str
+    content: str | list[dict[str, Any]] | dict[str, Any] | None = None
+
+
+class AgUiTool(_AgUi):
+    """A tool of the front end; not offered to the model."""
+
+    name: str
+
+
+class AgUiContext(_AgUi):
+    """Something that the front end wants known."""
+
+    description: str
+    value: str
+
+
+class AgUiAnswer(_AgUi):
+    """A yes or a no."""
+
+    allow: bool
+    reason: Annotated[str, Field(max_length=10_000)] = ""
+
+
+class AgUiResume(_AgUi):
+    """An answer to what an earlier run asked; `cancelled` is a no."""
+
+    interruptId: str  # noqa: N815 - as the protocol has it
+    status: Literal["resolved", "cancelled"]
+    payload: bool | AgUiAnswer | None = None
+
+
+class AgUiInput(_AgUi):
+    """A run as front ends of the AG-UI protocol ask for it (`RunAgentInput`)."""
+
+    threadId: Annotated[  # noqa: N815
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    ] = Field(description="The session; a new one where there is none of that id.")
     runId: Annotated[str, Field(min_length=1, max_length=200)]  # noqa: N815
-    messages: list[dict[str, Any]] = Field(
+    messages: list[AgUiMessage] = Field(
         description="The conversation; what the user said last is taken."
     )
-    resume: list[dict[str, Any]] | None = Field(
-        None, description="Answers to what an earlier run asked."
-    )
+    tools: list[AgUiTool] | None = None
+    context: list[AgUiContext] | None = None
+    resume: list[AgUiResume] | None = None
 
 
 class Steer(_Body):

@@ -137,8 +137,6 @@ class Routes:
         body = await self._body(request, bodies.AgUiInput)
         tenant = _tenant(request)
         self._require_room(tenant)
-        if not _ID.fullmatch(body.threadId):
-            raise Problem(422, "threadId: letters, digits, '.', '_' and '-', at most 100")
         started = await self._started(body.threadId)
         if started is not None and not _sees(tenant, started):
             raise Problem(404, "there is no such session")

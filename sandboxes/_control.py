@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
 
-from agentkit.errors import SandboxGone
+from agentkit.errors import SandboxError, SandboxGone
 from agentkit.sandbox import Ended
 from agentkit.sandboxes._channel import STDOUT, Channel, ChannelClosed
 from agentkit.sandboxes._records import Record, Scanner, new_nonce
@@ -31,6 +32,10 @@ class Host(Protocol):
         Raises:
             SandboxGone, EngineUnavailable: it cannot be started, and why.
         """
+        ...
+
+    async def spawn_as_root(self, argv: list[str]) -> Channel | None:
+        """The same as the sandbox's root, who may signal everybody; None where that is no help."""
         ...
 
     async def examine(self) -> Ended | None:
@@ -119,16 +124,16 @@ class Control:
                     hint="Open a new sandbox",
                 ) from error
 
-    async def count(self, body: str) -> int:
+    async def count(self, body: str, *, limit: float = _REPLY_LIMIT) -> int:
         """Run our own shell code that prints a number."""
-        _, reply = await self.request(body)
+        _, reply = await self.request(body, limit=limit)
         digits = reply.split()
         return int(digits[-1]) if digits and digits[-1].isdigit() else 0
 
     async def adopt(self, supervisor: int) -> None:
         """Remember a kernel session as ours, for the sandbox's end."""
         self._sessions.add(supervisor)
-        await self.request(f'_sids="$_sids{supervisor} "')
+        await self.request(f'_sids="${{_sids}}{supervisor} "')
 
     async def full(self) -> bool:
         """Whether hardly another process can be started, or one could not lately."""
@@ -191,30 +196,56 @@ class Control:
         with anyio.move_on_after(grace):
             while left and not await drain(0.02):
                 left = await self.count(f"_left {command}")
-        for _ in range(5):
-            if not await self.count(f"_kill {command}"):
+        await self._until_none(f"_kill {command}")
+
+    async def reap_all(self, sandbox_id: str) -> None:
+        """``reap``, and whatever of that is another user's."""
+        await self._until_none(f"_reap {sandbox_id}.; _count", limit=5)
+
+    async def _until_none(self, body: str, limit: float = _REPLY_LIMIT) -> None:
+        """Run code that kills and prints how many it found, until it finds none."""
+        for _ in range(2):
+            if not await self.count(f"_hold=1; {body}; _hold=", limit=limit):
                 return
+        # Some cannot be stopped, perhaps as they have changed their user (sudo). Nothing was
+        # killed: whose child each is tells more than its environment, which is closed to all.
+        with suppress(SandboxError, ChannelClosed):
+            await self._as_root(body, limit)
+        for _ in range(3):
+            if not await self.count(body, limit=limit):
+                return
+
+    async def _as_root(self, body: str, limit: float) -> None:
+        channel = await self._host.spawn_as_root(["/bin/sh"])
+        if channel is None:
+            return
+        try:
+            with anyio.move_on_after(limit):
+                await self._begin(channel, "")
+                await self._ask_on(channel, Scanner(), body)
+        finally:
+            await channel.aclose()
 
     async def aclose(self) -> None:
         await self._drop()
 
     async def _ask(self, body: str, limit: float) -> tuple[int, bytes]:
         channel = self._channel or await self._attach()
-        nonce = new_nonce()
-        self._scanner.expect([nonce])
-        line = f"{{ {body}\n}} 2>&1; printf '\\036%s:%s:%s\\036\\n' {nonce} $? {nonce}\n"
         with anyio.move_on_after(limit):
-            await channel.send(line.encode("utf-8", "surrogateescape"))
-            return await self._reply(channel)
+            return await self._ask_on(channel, self._scanner, body)
         raise ChannelClosed(f"no answer within {limit:g} s")
 
-    async def _reply(self, channel: Channel) -> tuple[int, bytes]:
+    async def _ask_on(self, channel: Channel, scanner: Scanner, body: str) -> tuple[int, bytes]:
+        nonce = new_nonce()
+        scanner.expect([nonce])
+        line = f"{{ {body}\n}} 2>&1; printf '\\036%s:%s:%s\\036\\n' {nonce} $? {nonce}\n"
+        await channel.send(line.encode("utf-8", "surrogateescape"))
         output: list[bytes] = []
         while True:
             stream, data = await channel.receive()
             if stream != STDOUT:
                 continue
-            for piece in self._scanner.feed(data):
+            for piece in scanner.feed(data):
                 if isinstance(piece, Record):
                     return int(piece.payload), b"".join(output)
                 output.append(piece)
@@ -222,13 +253,15 @@ class Control:
     async def _attach(self) -> Channel:
         channel = await self._host.spawn(["/bin/sh", *CONTROL_ARGUMENTS])
         self._scanner = Scanner()
-        sessions = "".join(f"{number} " for number in sorted(self._sessions))
-        start = f'{CONTROL}\n_sids=" {sessions}"\n{self._greeting}\n'
-        start += "".join(f"{_only(cookie)}\n" for cookie in self._owed)
+        owed = "".join(f"{_only(cookie)}\n" for cookie in self._owed)
         self._channel = channel
-        await channel.send(start.encode())
+        await self._begin(channel, f"{self._greeting}\n{owed}")
         self._owed.clear()
         return channel
+
+    async def _begin(self, channel: Channel, greeting: str) -> None:
+        sessions = "".join(f"{number} " for number in sorted(self._sessions))
+        await channel.send(f'{CONTROL}\n_sids=" {sessions}"\n{greeting}\n'.encode())
 
     async def _drop(self) -> None:
         channel, self._channel = self._channel, None

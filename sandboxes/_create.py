@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["create_container", "first_process", "network_options", "resolve_image"]
 
-# apt changes to a user of its own, dpkg sets owners and modes.
-_INSTALL = ["SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "FOWNER"]
+# apt changes to a user of its own, dpkg sets owners and modes. Who may become another user must be
+# able to end what that user runs: signals do not leave the container.
+_INSTALL = ["SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL"]
 _FILES = 16384
 _PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 """How images name the processors that Python names otherwise."""

@@ -106,6 +106,9 @@ class RuntimeSandbox(Forking, ABC):
     @abstractmethod
     async def spawn(self, argv: list[str], env: Mapping[str, str] | None = None) -> Channel: ...
 
+    async def spawn_as_root(self, argv: list[str]) -> Channel | None:
+        return None
+
     @abstractmethod
     async def spawn_terminal(
         self, argv: list[str], env: Mapping[str, str], rows: int, columns: int

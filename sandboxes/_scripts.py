@@ -106,6 +106,7 @@ LC_ALL=C
 _plain=$(printf %o $((0666 & ~$(umask))))
 _sids=' '
 _own=
+_hold=
 _refused=0
 _d=
 _dir() {
@@ -189,8 +190,10 @@ _kill() {
         for p in $N; do kill -STOP $p; done 2>/dev/null
         [ -n "$N" ] || break
     done
-    for p in $T; do kill -KILL $p; done 2>/dev/null
-    kill -KILL "$2" 2>/dev/null
+    if [ -z "$N" ] || [ -z "$_hold" ]; then
+        for p in $T; do kill -KILL $p; done 2>/dev/null
+        kill -KILL "$2" 2>/dev/null
+    fi
     [ -z "$w" ] || kill -CONT -1
     _count
 }
@@ -217,7 +220,11 @@ _reap() {
         i=$((i + 1))
         _ours "$1"
         [ -n "$T" ] || break
-        if [ -n "$N" ]; then kill -STOP $N; else kill -KILL $T; fi 2>/dev/null
+        if [ -z "$N" ]; then kill -KILL $T
+        elif [ $i -lt 10 ]; then kill -STOP $N
+        elif [ -n "$_hold" ]; then return
+        else kill -KILL $T
+        fi 2>/dev/null
     done
 }
 _full() {

@@ -59,7 +59,7 @@ class Docker:
         read_only: nothing can be written but the workspace and memory under /tmp and /var/tmp.
         pids: how many processes and threads may exist at a time.
         env: more variables. Everything the model runs can read them: no secrets here.
-        profile: ``install`` gives back the five capabilities that package managers need.
+        profile: ``install`` gives back the capabilities that package managers need.
         tmpfs: folders in memory, with their sizes.
         shell: ``auto`` is bash where the image has it.
         lease: seconds that the container lives on when this process is gone.

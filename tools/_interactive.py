@@ -12,6 +12,7 @@ from agentkit.errors import SandboxError, SandboxGone
 from agentkit.sandbox import Pty
 from agentkit.tool import ToolContext, ToolResult
 from agentkit.tools._screen import Screen, keys
+from agentkit.tools._text import OUTPUT_LIMIT, Clip, counted
 
 ROWS, COLUMNS = 40, 120
 QUIET = 0.4
@@ -77,11 +78,21 @@ async def _show(context: ToolContext, terminal: _Terminal) -> ToolResult:
         f"[{terminal.command.split()[0]} runs; cursor at line {line}, column {column}. Send keys"
         f" with interactive, or {CLOSE}]"
     )
-    return ToolResult(f"{terminal.screen.text()}\n{notice}", display="screen")
+    return ToolResult(f"{_seen(terminal)}\n{notice}", display="screen")
 
 
 async def _end(context: ToolContext, terminal: _Terminal, notice: str) -> ToolResult:
     context.state.pop("terminal", None)
     with anyio.CancelScope(shield=True):
         await terminal.pty.close()
-    return ToolResult(f"{terminal.screen.text()}\n{notice}".lstrip("\n"), display="terminal ended")
+    return ToolResult(f"{_seen(terminal)}\n{notice}".lstrip("\n"), display="terminal ended")
+
+
+def _seen(terminal: _Terminal) -> str:
+    """What scrolled by since the last look, and the screen."""
+    lines, gone = terminal.screen.scrolled()
+    clip = Clip.of(lines, OUTPUT_LIMIT - len(screen := terminal.screen.text()))
+    by = clip.join(f"[… {counted(clip.omitted_lines, 'line')} left out here …]")
+    by += "\n" if clip.omitted else ""
+    before = f"[… {counted(gone, 'line')} scrolled by before these …]\n" if gone else ""
+    return f"{before}{by}{screen}" if lines else screen

@@ -7,6 +7,7 @@ that is most used. Its younger rivals are compiled, and months old.
 from __future__ import annotations
 
 import re
+from collections import deque
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +34,13 @@ def keys(text: str) -> bytes:
     return _KEY.sub(named, text.replace("\n", "\r")).encode("utf-8", "surrogateescape")
 
 
+SCROLLED = 400
+"""Lines that are kept of those that left the screen at its top."""
+
+_OTHER_SCREEN = {47, 1047, 1049}
+"""Private modes by which editors and pagers ask for a screen of their own."""
+
+
 class Screen:
     """What a program has drawn."""
 
@@ -41,7 +49,10 @@ class Screen:
         replies: list[str] = []
 
         self._replies = replies
+        self._scrolled: deque[str] = deque(maxlen=SCROLLED)
+        self._gone = 0
         self._screen: Any = pyte.Screen(columns, rows)
+        self._keep_what_scrolls()
         # Two things that pyte leaves open: answers to a program's questions, and vim's
         # `CSI > 4 ; 2 m`, which is about keys; pyte takes it for colours and fails.
         paint: Any = self._screen.select_graphic_rendition
@@ -60,6 +71,37 @@ class Screen:
         answer = "".join(self._replies)
         self._replies.clear()
         return answer.encode()
+
+    def _keep_what_scrolls(self) -> None:
+        """A program without a screen of its own prints more than one screen holds."""
+        screen, apart = self._screen, set[int]()
+        index, set_mode, reset_mode = screen.index, screen.set_mode, screen.reset_mode
+
+        def kept_index() -> None:
+            if not apart and screen.margins is None and screen.cursor.y == screen.lines - 1:
+                top = screen.buffer[0]
+                self._gone += len(self._scrolled) == SCROLLED
+                self._scrolled.append(
+                    "".join(top[column].data for column in range(screen.columns)).rstrip()
+                )
+            index()
+
+        def noted_set(*modes: int, **private: bool) -> None:
+            apart.update(_OTHER_SCREEN.intersection(modes) if private.get("private") else ())
+            set_mode(*modes, **private)
+
+        def noted_reset(*modes: int, **private: bool) -> None:
+            apart.difference_update(modes if private.get("private") else ())
+            reset_mode(*modes, **private)
+
+        screen.index, screen.set_mode, screen.reset_mode = kept_index, noted_set, noted_reset
+
+    def scrolled(self) -> tuple[str, int]:
+        """Lines that left the screen since this was last asked, and how many more before them."""
+        lines, gone = [*self._scrolled], self._gone
+        self._scrolled.clear()
+        self._gone = 0
+        return "".join(f"{line}\n" for line in lines), gone
 
     def text(self) -> str:
         """The lines without trailing blanks, down to the last that is not empty."""

@@ -31,9 +31,16 @@ _COPY_FOLDERS = ("/tmp/agentkit", "/var/tmp/agentkit", "/dev/shm/agentkit")
 _WANTED_TERMINAL = re.compile(
     rb"not a (?:tty|terminal)|is not a TTY|[Ii]nappropriate ioctl for device"
     rb"|no tty present|TERM environment variable not set|Error opening terminal"
-    rb"|a terminal is required|failed tty get"
+    rb"|a terminal is required|failed tty get|/dev/tty|No value for \$TERM|unknown terminal type"
+    rb"|terminal prompts disabled"
 )
-_WANTED_INPUT = re.compile(rb"EOF when reading a line|EOFError|unexpected end of file from user")
+# What programs say when their question finds no answer; a question is left at the output's end.
+_WANTED_INPUT = re.compile(
+    rb"EOF when reading a line|EOFError|unexpected end of file from user"
+    rb"|could not read (?:Username|Password)"
+    rb"|(?:[Pp]assword|[Pp]assphrase)[^\n]*: ?\n?\Z"
+    rb"|[\[(][Yy](?:es)?/[Nn]o?(?:/[^\n\])]*)?[\])]+[?: ]*(?:Abort\.?)?\s*\Z"
+)
 _ENDLESS = re.compile(
     r"(?:^|[;&|(]\s*)\s*(?:sudo\s+)?"
     r"(vim?|nano|emacs|h?top|watch|screen|tmux|tail\s+-\w*[fF]|journalctl\s+-f)\b",
@@ -227,7 +234,8 @@ def _hints(command: str, result: ExecResult) -> list[str]:
     """What to do instead, where a command wanted somebody at a terminal."""
     if result.ok:
         return []
-    seen = result.output.head[-4_096:] + result.output.tail[-4_096:]
+    output = result.output
+    seen = output.tail[-4_096:] if len(output.tail) >= 4_096 else output.head[-4_096:] + output.tail
     if _WANTED_TERMINAL.search(seen):
         return [
             "[it wanted a terminal, and there is none: non-interactive options, or interactive]"

@@ -110,8 +110,8 @@ def test_what_still_works(probes: dict[str, dict[str, str]]) -> None:
             assert probes[who][what] == "allowed", (who, what)
     assert int(probes["root"]["caps"], 16) == 0
     assert int(probes["user"]["caps"], 16) == 0
-    # CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID.
-    assert int(probes["install"]["caps"], 16) == 0b1100_1011
+    # CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID.
+    assert int(probes["install"]["caps"], 16) == 0b1110_1011
 
 
 @pytest.fixture

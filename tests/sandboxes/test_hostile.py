@@ -356,3 +356,34 @@ async def test_a_fork_bomb_is_held_by_the_limit_and_ends_with_its_sandbox(
     )
     client.close()  # pyright: ignore[reportUnknownMemberType]
     assert found == []
+
+
+@pytest.mark.parametrize("kind", ["bash", "dash", "busybox"])
+async def test_the_next_command_after_a_fork_bomb_is_clean(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """It is ended first, with what else its shell had started, and what was kept is there."""
+    provider = Docker(
+        workspace=tmp_path,
+        image=request.getfixturevalue("busybox_image") if kind == "busybox" else None,
+        shell="bash" if kind == "bash" else "sh",
+        memory="512m",
+        pids=128,
+    )
+    sandbox = await provider.open("bomb")
+    try:
+        shell = await sandbox.shell()
+        await shell.run("cd /tmp; export KEEP=kept")
+        await (await sandbox.shell("other")).run("sleep 4722 & true")
+        before = await processes(sandbox)
+        with anyio.fail_after(60):
+            bomb = await shell.run("b() { b | b & }; b", timeout=2)
+            clean = await shell.run('/bin/true && echo "$KEEP:$PWD"', timeout=20)
+        assert (clean.exit_code, clean.output.data) == (0, b"kept:/tmp\n")
+        assert bomb.shell_restarted or clean.shell_restarted, "what went with it was said"
+        assert await settled(sandbox, before) <= before
+        other = await (await sandbox.shell("other")).run("kill -0 $! && echo lives")
+        assert other.output.data == b"lives\n", "another shell's server"
+    finally:
+        with anyio.fail_after(60):
+            await sandbox.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 
 import pytest
 
@@ -138,6 +139,40 @@ async def test_a_program_that_wants_a_terminal_is_explained(desk: Desk) -> None:
     assert "it wanted a terminal, and there is none" in text
 
 
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("exec 3</dev/tty", "wanted a terminal"),
+        ("env -u TERM tput cols", "wanted a terminal"),
+        (
+            "echo 'fatal: could not read Username for x: terminal prompts disabled'; false",
+            "terminal",
+        ),
+        ("printf 'Do you want to continue? [Y/n] Abort.\n'; false", "wanted input"),
+        ("printf 'Proceed (y/N)? '; read answer", "wanted input"),
+        ("printf 'Proceed (yes/no/[fingerprint])? '; read answer", "wanted input"),
+        ("printf 'Password for me: '; read word", "wanted input"),
+        ("printf 'Enter passphrase: \n'; false", "wanted input"),
+    ],
+)
+async def test_what_wants_somebody_at_a_terminal_is_explained(
+    desk: Desk, command: str, hint: str
+) -> None:
+    assert hint in await desk.text(bash, command=command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo 'wrong password: try again'; false",
+        "echo '[y/n] was asked'; ls nowhere; false",
+        "false",
+    ],
+)
+async def test_other_failures_get_no_hint(desk: Desk, command: str) -> None:
+    assert "wanted" not in await desk.text(bash, command=command)
+
+
 async def test_talk_of_a_terminal_in_a_success_is_no_hint(desk: Desk) -> None:
     assert await desk.text(bash, command="echo not a tty") == "not a tty"
 
@@ -207,8 +242,24 @@ async def test_a_full_screen_program_is_drawn_and_closed(desk: Desk) -> None:
     assert closing.endswith("code 130]")
 
 
+async def test_what_scrolls_off_the_screen_is_shown_too(desk: Desk) -> None:
+    program = "seq 1 100; read x; seq 101 1000; read x; printf '\\033[?1049h'; seq 1 90; read x"
+    first = await desk.text(bash, command=program, interactive=True)
+    assert first.splitlines()[:-1] == [str(number) for number in range(1, 101)]
+    second = (await desk.text(bash, command="<Enter>", interactive=True)).splitlines()
+    assert second[0].endswith("lines scrolled by before these …]")
+    assert second[-2] == "1000"
+    assert len(second) == 1 + 400 + 39 + 1
+    editor = (await desk.text(bash, command="<Enter>", interactive=True)).splitlines()
+    assert editor[-2] == "90", "a screen of its own"
+    assert len(editor) <= 2 + 40
+    assert "[closed]" in await desk.text(bash, command="<close>", interactive=True)
+
+
 async def test_a_terminal_is_killed_by_close(desk: Desk) -> None:
-    await desk.call(bash, command="exec sleep 4711", interactive=True)
+    # A length of its own: without isolation the processes of other tests can be seen.
+    sleep = f"sleep 4711.{secrets.randbelow(10**9)}"
+    await desk.call(bash, command=f"exec {sleep}", interactive=True)
     assert "[closed]" in await desk.text(bash, command="<close>", interactive=True)
     text = await desk.text(bash, command="cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
-    assert "sleep 4711 " not in text.replace(r"sleep 4711 \"", "")
+    assert f"{sleep} " not in text.replace(rf"{sleep} \"", "")

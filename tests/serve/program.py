@@ -14,6 +14,8 @@ from pathlib import Path
 
 import anyio
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from agentkit import Agent, tool
 from agentkit.hooks import Approval
@@ -62,8 +64,10 @@ def main() -> None:
         origins=["https://known.example.com"],
     )
     sock = socket.create_server(("127.0.0.1", int(os.environ.get("PORT", "0"))))
-    print(f"http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
-    config = uvicorn.Config(service, log_level="warning", timeout_graceful_shutdown=5)
+    place = os.environ.get("MOUNT", "")
+    app = Starlette(routes=[Mount(place, service)], lifespan=service.lifespan) if place else service
+    print(f"http://127.0.0.1:{sock.getsockname()[1]}{place}", flush=True)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[sock])
     store.close()
 

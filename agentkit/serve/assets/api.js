@@ -24,8 +24,17 @@ export const token = {
 export function takeToken() {
   const found = /^#token=([^&]+)/.exec(location.hash);
   if (!found) return;
-  token.set(decodeURIComponent(found[1]));
+  token.set(decoded(found[1]));
   history.replaceState(null, "", "#/");
+}
+
+/** What an address spells with percent signs; as it is where it spells nothing. */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function headers(more = {}) {

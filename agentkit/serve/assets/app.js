@@ -1,6 +1,6 @@
 // The page's frame: which view is shown, the token, the colours, the keys that work everywhere.
 
-import { call, takeToken, token } from "./api.js";
+import { call, decoded, takeToken, token } from "./api.js";
 import { complain, h } from "./dom.js";
 import { bind, showKeys } from "./keys.js";
 import { list } from "./list.js";
@@ -26,7 +26,7 @@ function show() {
   end();
   end = () => {};
   const found = /^#\/s\/([^/]+)$/.exec(location.hash);
-  const id = found ? decodeURIComponent(found[1]) : null;
+  const id = found ? decoded(found[1]) : null;
   document.title = "agentkit";
   for (const each of document.querySelectorAll(".toast.bad")) each.remove(); // of the view before
   where.textContent = "";

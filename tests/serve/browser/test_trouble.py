@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from agentkit.testing import Call, FakeDeepSeek, Reply
 from tests.serve.browser.conftest import enter
-from tests.serve.conftest import TOKEN, MakeServer
+from tests.serve.conftest import TOKEN, MakeServer, follow
 
 
 def test_the_token(page: Page, serve: MakeServer) -> None:
@@ -97,3 +97,51 @@ def test_a_server_that_goes_away_and_comes_back(page: Page, serve: MakeServer) -
     # Nothing twice: each turn is there once, and so is the task.
     expect(page.locator(".entry.user")).to_have_count(1)
     expect(page.get_by_role("heading", name="Turn 1", exact=True)).to_have_count(1)
+
+
+def test_below_the_path_of_a_host_app(page: Page, serve: MakeServer) -> None:
+    server = serve(["All is well."], MOUNT="/agents")
+    assert server.address.endswith("/agents")
+    enter(page, server)
+    page.get_by_label("What is to be done?").fill("Say it")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".entry.finished")).to_contain_text("All is well.")
+    assert page.url.startswith(f"{server.address}/#/s/")
+
+
+def test_a_tab_out_of_sight_lets_its_stream_go(page: Page, serve: MakeServer) -> None:
+    server = serve([Reply(calls=[Call("wait", {"name": "gate"})]), "The end."])
+    session = server.client().post("/sessions", json={"message": "Wait"}).json()["id"]
+    enter(page, server, session)
+    expect(page.locator(".call.running")).to_be_visible()
+    with page.expect_event("requestfailed", lambda each: "/events" in each.url):
+        _sight(page, hidden=True)
+    server.open("gate")
+    follow(server.client(), session)
+    assert page.locator(".entry.finished").count() == 0
+    with page.expect_request(lambda each: "/events" in each.url) as again:
+        _sight(page, hidden=False)
+    assert int(again.value.headers["last-event-id"]) > 1
+    expect(page.locator(".entry.finished")).to_contain_text("The end.")
+    expect(page.get_by_role("heading", name="Turn 2", exact=True)).to_have_count(1)
+
+
+def _sight(page: Page, *, hidden: bool) -> None:
+    """A headless browser hides no tab; the page is told what a browser would tell it."""
+    page.evaluate(
+        "(value) => {"
+        " Object.defineProperty(document, 'hidden', { value, configurable: true });"
+        " document.dispatchEvent(new Event('visibilitychange')) }",
+        hidden,
+    )
+
+
+def test_addresses_that_spell_nothing(page: Page, serve: MakeServer) -> None:
+    server = serve(["Done."])
+    page.goto(f"{server.address}/#token=%E0%A4%A")
+    expect(page.get_by_role("heading", name="Token")).to_be_visible()
+    enter(page, server)
+    page.goto(f"{server.address}/#/s/%E0%A4%A")
+    expect(page.get_by_role("heading", name="there is no such session")).to_be_visible()
+    page.goto(f"{server.address}/#/nowhere")
+    expect(page.get_by_role("heading", name="Sessions")).to_be_visible()

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -293,6 +294,8 @@ class SQLiteStore:
             try:
                 if self._connection is None:
                     self._connection = _open(self.path)
+                    # Of a store that nobody closes; Python 3.13 warns of a connection left open.
+                    weakref.finalize(self, self._connection.close)
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise _explained(self.path, error) from error

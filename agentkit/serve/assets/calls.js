@@ -61,25 +61,41 @@ export function gist(call) {
   return line(given.path ?? given.pattern ?? given.description ?? "", 90);
 }
 
-/** The arguments of a call as whoever reads them would write them. */
-export function asked(call, at) {
+/**
+ * The arguments of a call as whoever reads them would write them: a patch, a command, or by name.
+ * @param exact every one of them, as for whoever is to allow the call; else what is worth reading
+ */
+export function asked(call, at, exact = false) {
   const given = call.arguments ?? parsed(call.raw);
   if (given === null) return call.raw ? block(call.raw, at("arguments", "arguments"), { class: "asked" }) : null;
-  if (typeof given.old_str === "string" && given.old_str) {
-    return patch(replaced(given.old_str, given.new_str ?? ""), at("arguments", "edit"));
+  const [main, told] = principal(call.tool, given, at);
+  const left = Object.entries(given).filter(([key, value]) => !told.includes(key) && (exact ? value !== null : worth(key, value)));
+  const words = left.map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
+  return [main, words.length ? block(words.join("\n"), at("others", "arguments"), { class: "asked" }) : null].flat();
+}
+
+/** The argument that matters most as an element, and the names of those that it tells. */
+function principal(tool, given, at) {
+  const { old_str: before, new_str: after, file_text: whole, command, path, summary } = given;
+  if (typeof before === "string" && before) {
+    return [patch(replaced(before, String(after ?? "")), at("arguments", "edit")), ["old_str", "new_str"]];
   }
-  const text = given.file_text ?? (given.old_str === null ? given.new_str : null);
-  if (typeof text === "string") return patch(replaced("", text), at("arguments", "new text"));
-  const rest = Object.entries(given).filter(([, value]) => value !== null && value !== "" && value !== false);
-  if (typeof given.command === "string" && !given.path) {
-    return block(given.command, at("arguments", "command"), { class: "asked command" });
+  if (typeof whole === "string") return [patch(replaced("", whole), at("arguments", "new text")), ["file_text"]];
+  if (before === null && typeof after === "string") return [patch(replaced("", after), at("arguments", "new text")), ["new_str"]];
+  if (typeof command === "string" && command && !path) {
+    return [block(command, at("arguments", "command"), { class: "asked command" }), ["command"]];
   }
-  if (call.tool === "finish" && typeof given.summary === "string") {
-    return block(given.summary, at("arguments", "summary"), { class: "asked" });
+  if (tool === "finish" && typeof summary === "string") {
+    return [block(summary, at("arguments", "summary"), { class: "asked" }), ["summary"]];
   }
-  if (!rest.length) return null;
-  const words = rest.map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
-  return block(words.join("\n"), at("arguments", "arguments"), { class: "asked" });
+  return [null, []];
+}
+
+const USUAL = ["path", "timeout"]; // told beside the tool's name, or of no interest
+
+function worth(key, value) {
+  if (key === "achieved") return value === false;
+  return !USUAL.includes(key) && value !== null && value !== "" && value !== false;
 }
 
 function approval({ allowed, reason, risk, reasons }) {

@@ -46,11 +46,12 @@ export function dock({ path, after }) {
 }
 
 function question(each, path, after) {
-  const entry = { open: new Set() };
+  // Whoever says yes has seen all of it: nothing is clipped or left out.
+  const entry = { open: new Set(["arguments", "others"]) };
   const what = h("div");
   const shape = { tool: each.tool, arguments: each.arguments, raw: "" };
   const again = () => {
-    const made = asked(shape, (key, label) => ({ entry, key, label, again }));
+    const made = asked(shape, (key, label) => ({ entry, key, label, again }), true);
     what.replaceChildren(...[made].flat().filter(Boolean));
   };
   again();

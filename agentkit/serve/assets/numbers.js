@@ -41,7 +41,7 @@ function facts(story, account) {
 
 function losses({ missed, missed_usd: theirs, breaks, broken, broken_usd: ours }) {
   const found = [];
-  if (breaks) found.push(`${plural(breaks, "broken prefix").replace("prefixs", "prefixes")}: ${tokens(broken)}, ${money(ours)}`);
+  if (breaks) found.push(`${breaks === 1 ? "1 broken prefix" : `${number(breaks)} broken prefixes`}: ${tokens(broken)}, ${money(ours)}`);
   if (missed) found.push(`misses of the provider: ${tokens(missed)}, ${money(theirs)}`);
   return found.join("; ");
 }

@@ -198,10 +198,10 @@ class View {
     this.empty.hidden = this.story.entries.length > 0;
     const caughtUp = !this.info || this.story.last >= this.info.events;
     this.feed.setAttribute("aria-busy", String(!caughtUp));
-    this.count_found();
+    this.tellFound();
   }
 
-  count_found() {
+  tellFound() {
     const some = this.wanted.text || this.wanted.course;
     this.found.textContent = some ? `${this.scroller.count} of ${this.story.entries.length}` : "";
   }
@@ -244,10 +244,11 @@ class View {
     if (this.counter || this.ended.signal.aborted) return;
     const fetchIt = async () => {
       const upto = this.story.last;
+      const began = performance.now();
       try {
         const found = await call("GET", `${this.path}/account`, undefined, { signal: this.ended.signal });
         this.account = found;
-        this.drawn.replaceChildren(...(this.drawn.contains(document.activeElement) ? [...this.drawn.children] : plots(found)));
+        this.drawPlots(found);
         this.dirtySide = true;
         this.schedule();
       } catch {
@@ -256,9 +257,16 @@ class View {
       this.counter = setTimeout(() => {
         this.counter = 0;
         if (this.story.last > upto) this.count();
-      }, COUNT);
+      }, Math.max(COUNT, 10 * (performance.now() - began)));
     };
     this.counter = setTimeout(fetchIt, 60);
+  }
+
+  drawPlots(account) {
+    if (this.drawn.contains(document.activeElement)) return; // somebody reads there
+    const open = [...this.drawn.querySelectorAll("details")].map((each) => each.open);
+    this.drawn.replaceChildren(...plots(account));
+    this.drawn.querySelectorAll("details").forEach((each, index) => (each.open = open[index] ?? false));
   }
 
   // Looking around.
@@ -272,7 +280,7 @@ class View {
     this.wanted = { text: this.search.value.trim().toLowerCase(), course: this.which.value === "course" };
     this.fresh = [];
     this.scroller.set(this.story.entries.filter((each) => this.matches(each)));
-    this.count_found();
+    this.tellFound();
   }
 
   onScroll() {

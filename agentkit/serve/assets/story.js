@@ -89,7 +89,6 @@ export class Story {
   on_run_started(event) {
     this.#dropLive();
     Object.assign(this.facts, { running: true, ended: false, status: "open" });
-    this.required = event.checks;
     for (const each of event.checks) if (!this.checks.has(each)) this.checks.set(each, null);
   }
 

@@ -22,7 +22,7 @@ export function block(text, at, props = {}) {
   if (!long) return pre(found, props);
   if (all) {
     const cut = found.length - MOST;
-    const rest = cut > 0 ? `\n… ${number(cut)} characters more are in the export` : "";
+    const rest = cut > 0 ? `\n… ${number(cut)} characters more are not shown` : "";
     const scrolled = { tabindex: "0", role: "group", "aria-label": at.label };
     const box = pre(found.slice(0, MOST) + rest, { ...props, ...scrolled, class: `${props.class ?? ""} whole` });
     return [box, more(at, "Show less")];
@@ -55,7 +55,7 @@ export function patch(text, at) {
   const rows = shown.map((each) => h("span", { class: kind(each) }, each, "\n"));
   const props = { class: "patch", dir: "ltr" };
   if (all) Object.assign(props, { class: "patch whole", tabindex: "0", role: "group", "aria-label": at.label });
-  if (lines.length > WHOLE && all) rows.push(`… ${number(lines.length - WHOLE)} lines more are in the export`);
+  if (lines.length > WHOLE && all) rows.push(`… ${number(lines.length - WHOLE)} lines more are not shown`);
   const box = h("pre", props, rows);
   if (lines.length <= PATCH) return box;
   return [box, more(at, all ? "Show less" : `Show all ${plural(lines.length, "line")}`)];

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from stat import S_ISDIR, S_ISREG, filemode
@@ -33,8 +34,8 @@ _REASONS = (
     ("nonexistent directory", "missing"),
     ("File name too long", "other"),
 )
-_PLAIN = {byte: chr(byte) for byte in range(0x20, 0x7F)} | {0x0A: "\n", 0x09: "\t", 0x5C: "\\\\"}
-_ESCAPED = [_PLAIN.get(byte, f"\\0{byte:03o}") for byte in range(256)]
+# What is no ASCII stays as it is, so that words of other languages do not grow fivefold.
+_SPECIAL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f\\]")
 
 Pour = Callable[[str, bytes], Awaitable[ExecResult]]
 """Runs a command with this standard input."""
@@ -147,8 +148,12 @@ class Files:
 
 
 def escaped(data: bytes) -> str:
-    """The form in which ``printf %b`` takes any bytes."""
-    return "".join([_ESCAPED[byte] for byte in data])
+    """The form in which ``printf %b`` takes any bytes; to be sent with ``surrogateescape``."""
+    return _SPECIAL.sub(_octal, data).decode("utf-8", "surrogateescape")
+
+
+def _octal(found: re.Match[bytes]) -> bytes:
+    return b"\\0%03o" % found[0][0]
 
 
 def unreadable(path: str, kind: bytes) -> FileError:

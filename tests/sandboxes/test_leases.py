@@ -226,7 +226,10 @@ def test_killed_before_anybody_knew_of_the_container(client: Any, tmp_path: Path
         if not told:
             break
     assert not told, "every kill came too late"
-    wait_for(lambda: of_session(client, session)[0]["State"] != "running", LEASE + 20)
+    wait_for(
+        lambda: all(entry["State"] != "running" for entry in of_session(client, session)),
+        LEASE + 20,
+    )
     anyio.run(open_and_close, tmp_path)
     assert of_session(client, session) == []
 

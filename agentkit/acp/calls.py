@@ -17,6 +17,7 @@ from acp.schema import (
 )
 
 from agentkit.acp.opening import Places
+from agentkit.events import ApprovalAsked
 
 Content = ContentToolCallContent | FileEditToolCallContent | TerminalToolCallContent
 Arguments = Mapping[str, Any]
@@ -99,14 +100,19 @@ def words(text: str) -> list[Content]:
     return [tool_content(text_block(text))] if text.strip() else []
 
 
-def described(id: str, tool: str, arguments: Arguments, places: Places) -> ToolCallUpdate:
-    """The whole call, for a question about it: nobody can approve what they cannot see."""
+def described(id: str, asked: ApprovalAsked, places: Places) -> ToolCallUpdate:
+    """The whole call and its risk: nobody can approve what they cannot see."""
+    risk = f"Risk: {asked.risk}. " if asked.risk else ""
     return ToolCallUpdate(
         tool_call_id=id,
-        title=title(tool, arguments, places),
-        kind=kind(tool, arguments),
+        title=title(asked.tool, asked.arguments, places),
+        kind=kind(asked.tool, asked.arguments),
         status="pending",
-        content=diffs(tool, arguments, places) or None,
-        locations=locations(arguments, places) or None,
-        raw_input=given(arguments),
+        content=[
+            *diffs(asked.tool, asked.arguments, places),
+            *words(risk + "; ".join(asked.reasons)),
+        ]
+        or None,
+        locations=locations(asked.arguments, places) or None,
+        raw_input=given(asked.arguments),
     )

@@ -39,6 +39,7 @@ from agentkit.acp.live import LiveSession
 from agentkit.acp.opening import Factory, Opening, agent_for, folder_of
 from agentkit.acp.problems import AUTH_REQUIRED, INVALID_PARAMS, as_request_error, no_session
 from agentkit.acp.prompts import as_text
+from agentkit.acp.servers import servers_of
 from agentkit.acp.stdio import Stdio
 from agentkit.agent import KEY_VARIABLE, Agent, __version__
 from agentkit.errors import AgentkitError
@@ -139,7 +140,7 @@ class Bridge:
                 prompt_capabilities=PromptCapabilities(
                     image=False, audio=False, embedded_context=True
                 ),
-                mcp_capabilities=McpCapabilities(http=False, sse=False),
+                mcp_capabilities=McpCapabilities(http=True, sse=False),
                 session_capabilities=SessionCapabilities(
                     list=SessionListCapabilities(),
                     resume=SessionResumeCapabilities(),
@@ -287,7 +288,7 @@ class Bridge:
             raise RequestError(INVALID_PARAMS, words, None)
         try:
             opening = Opening(session_id, folder_of(cwd), started)
-            agent = await agent_for(self._source, opening, self._store)
+            agent = await agent_for(self._source, opening, self._store, servers_of(servers))
         except AgentkitError as error:
             raise as_request_error(error) from error
         live = LiveSession(session_id, agent, self._client, resume=started is not None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import anyio
@@ -18,9 +18,9 @@ from agentkit.acp.opening import Places
 from agentkit.acp.problems import INVALID_REQUEST, as_request_error
 from agentkit.acp.updates import Updates
 from agentkit.agent import Agent
-from agentkit.errors import AgentkitError, ContentRefused
+from agentkit.approvals.asking import wait_for_session
+from agentkit.errors import AgentkitError, AlreadyAnswered, ContentRefused, NotAsked
 from agentkit.events import ApprovalAsked, Event, ModelResponded, SessionFinished
-from agentkit.hooks import Call, Refuse
 from agentkit.log import read
 from agentkit.session import Session
 
@@ -40,14 +40,8 @@ class _Turn:
     cancelled: bool = False
     filtered: bool = False
     """The provider's filter stopped the last answer."""
-
-
-@dataclass(slots=True)
-class _Answer:
-    """Somebody's answer to a question, or none yet."""
-
-    given: anyio.Event = field(default_factory=anyio.Event)
-    allowed: bool | Refuse = False
+    asking: anyio.CancelScope | None = None
+    """Questions that are asked before the run."""
 
 
 class LiveSession:
@@ -61,8 +55,9 @@ class LiveSession:
     def __init__(self, session_id: str, agent: Agent, client: Client, *, resume: bool) -> None:
         self.id = session_id
         self.places = Places.of(agent)
-        if agent.hooks.approve is None:
-            agent = replace(agent, hooks=replace(agent.hooks, approve=self._approve))
+        self._asks = agent.hooks.approve is None
+        if self._asks:
+            agent = replace(agent, hooks=replace(agent.hooks, approve=wait_for_session))
         self._agent = agent
         self._client = client
         self._resume = resume
@@ -72,7 +67,6 @@ class LiveSession:
         self._closed = anyio.Event()
         self._turn: _Turn | None = None
         self._always: set[str] = set()
-        self._answers: dict[str, _Answer] = {}
 
     async def open(self, tasks: TaskGroup) -> Session:
         """The session, opened if it is not yet; ``tasks`` keeps it open.
@@ -123,6 +117,8 @@ class LiveSession:
             self._turn.cancelled = True
             if self._session is not None:
                 self._session.cancel()
+            if self._turn.asking is not None:
+                self._turn.asking.cancel()
 
     async def prompt(self, text: str, tasks: TaskGroup) -> PromptResponse:
         """Work on a prompt to its end.
@@ -134,6 +130,7 @@ class LiveSession:
         turn = self._turn = _Turn()
         try:
             session = await self.open(tasks)
+            await self._ask_before(session, turn)
             if not turn.cancelled:
                 await self._work(session, text, turn)
         except AgentkitError as error:
@@ -163,8 +160,8 @@ class LiveSession:
                         if turn.cancelled:  # it came before there was anything to stop
                             session.cancel()
                         await self._show(event)
-                        if isinstance(event, ApprovalAsked):
-                            questions.start_soon(self._ask, event)
+                        if isinstance(event, ApprovalAsked) and self._asks:
+                            questions.start_soon(self._ask, session, event)
                         elif isinstance(event, ModelResponded):
                             turn.filtered = event.finish_reason == "content_filter"
             except AgentkitError as error:  # raised in here, a group would wrap it
@@ -179,40 +176,42 @@ class LiveSession:
 
     # Questions.
 
-    async def _approve(self, call: Call) -> bool | Refuse:
-        if call.tool in self._always:
-            return True
-        answer = self._answers.setdefault(call.id, _Answer())
-        try:
-            await answer.given.wait()
-        finally:
-            del self._answers[call.id]
-        return answer.allowed
+    async def _ask_before(self, session: Session, turn: _Turn) -> None:
+        """Ask what an earlier run, perhaps in another process, has left open.
 
-    async def _ask(self, event: ApprovalAsked) -> None:
-        """Put a question to the person at the editor."""
-        if event.tool in self._always:
-            return
-        answer = self._answers.setdefault(event.call_id, _Answer())
-        answer.allowed = await self._permission(event)
-        answer.given.set()
+        Without an answer the prompt would take its place, and the calls would be refused.
+        """
+        async with anyio.create_task_group() as questions:
+            turn.asking = questions.cancel_scope
+            for event in session.questions if self._asks else ():
+                for update in self._updates.of(event):
+                    await self._client.session_update(self.id, update)
+                questions.start_soon(self._ask, session, event)
+        turn.asking = None
 
-    async def _permission(self, event: ApprovalAsked) -> bool | Refuse:
+    async def _ask(self, session: Session, event: ApprovalAsked) -> None:
+        """Put a question to the person at the editor; somebody elsewhere may be quicker."""
+        allowed, reason = True, ""
+        if event.tool not in self._always:
+            allowed, reason = await self._permission(event)
+        with suppress(AlreadyAnswered, NotAsked):
+            await session.approve(event.call_id, allowed, reason)
+
+    async def _permission(self, event: ApprovalAsked) -> tuple[bool, str]:
+        """The answer, and the reason of a no."""
         call = self._updates.question(event)
         try:
             response = await self._client.request_permission(self.id, call, _OPTIONS)
         except RequestError as error:
-            return Refuse(f"The editor could not ask the user: {error}")
+            return False, f"the editor could not ask: {error}"
         except ConnectionError:
-            return Refuse("The editor has gone, so nobody could be asked.")
+            return False, "the editor has gone, so nobody could be asked"
         chosen = response.outcome
         if chosen.outcome == "cancelled":
-            return Refuse("The user closed the question without an answer.")
+            return False, "the question was closed without an answer"
         if chosen.option_id == "always":
             self._always.add(event.tool)
-        if chosen.option_id in ("always", "allow"):
-            return True
-        return Refuse("The user declined this call.")
+        return chosen.option_id in ("always", "allow"), ""
 
 
 def _response(session: Session, turn: _Turn) -> PromptResponse:

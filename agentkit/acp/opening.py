@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import posixpath
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from agentkit.agent import Agent
 from agentkit.errors import SessionError, UsageError, WorkspaceError
 from agentkit.events import SessionStarted
+from agentkit.mcp import MCPServer
 from agentkit.stores import Store
 
 
@@ -31,8 +32,10 @@ class Opening:
 Factory = Callable[[Opening], Agent | Awaitable[Agent]]
 
 
-async def agent_for(source: Agent | Factory, opening: Opening, store: Store) -> Agent:
-    """The agent of that session, in the editor's folder.
+async def agent_for(
+    source: Agent | Factory, opening: Opening, store: Store, servers: Sequence[MCPServer]
+) -> Agent:
+    """The agent of that session, in the editor's folder, with the editor's MCP servers.
 
     Raises:
         SessionError: the session belongs to another agent, or another folder.
@@ -44,7 +47,7 @@ async def agent_for(source: Agent | Factory, opening: Opening, store: Store) -> 
     else:
         made = source(opening)
         agent = await made if inspect.isawaitable(made) else made
-    return replace(agent, store=store)
+    return replace(agent, store=store, mcp=[*agent.mcp, *servers])
 
 
 def folder_of(cwd: str) -> Path:

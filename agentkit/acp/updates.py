@@ -129,7 +129,7 @@ class Updates:
     def question(self, event: e.ApprovalAsked) -> ToolCallUpdate:
         """The call that waits for somebody's yes; its announcement came before."""
         id = self._called[event.lane, event.call_id].id
-        return calls.described(id, event.tool, event.arguments, self._places)
+        return calls.described(id, event, self._places)
 
     def _works(self, lane: str) -> bool:
         return self._roles.get(lane, "main") in _WORKING

@@ -47,7 +47,7 @@ def acp(given: Options, log_level: LogLevel = "") -> None:
     _require_package()
     from agentkit import logs
 
-    settings = settle(given)
+    settings = settle(replace(given, workspace="/"))  # no project's file: each session has its own
     load_preset(settings.preset)
     ladder = load_ladder(settings)
     store = open_store(settings.home)

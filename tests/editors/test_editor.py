@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from acp import RequestError, image_block, resource_link_block, text_block
+from acp.schema import EnvVariable, McpServerStdio, SseMcpServer
 
 from agentkit.testing import Call, FakeDeepSeek, Reply
 
@@ -89,7 +91,7 @@ async def test_what_is_said_with_a_prompt_reaches_the_model(folder: Path) -> Non
 
 @pytest.mark.parametrize(
     ("answer", "told"),
-    [("reject", "The user declined this call."), ("cancelled", "without an answer")],
+    [("reject", "The user declined this call."), ("cancelled", "closed without an answer")],
 )
 async def test_a_declined_call_is_not_run_and_the_model_reads_why(
     folder: Path, answer: str, told: str
@@ -112,6 +114,25 @@ async def test_always_is_asked_once(folder: Path) -> None:
             assert await at.say("Make both") == "end_turn"
     assert (folder / "two").exists()
     assert len(at.client.asked) == 1
+
+
+async def test_a_question_that_was_open_at_a_kill_is_asked_again(folder: Path) -> None:
+    with FakeDeepSeek([bash("touch made"), "Made."]) as server:
+        async with editor(folder, server, "--approve", "ask", answers=["wait"]) as first:
+            session = await first.new()
+            turn = asyncio.create_task(first.say("Make it"))
+            await until(lambda: first.client.asked)
+            first.process.send_signal(signal.SIGKILL)
+            await first.process.wait()
+            turn.cancel()
+        async with editor(folder, server, "--approve", "ask", answers=["allow"]) as at:
+            await at.connection.load_session(cwd=str(folder), session_id=session, mcp_servers=[])
+            assert at.client.call("touch made")["status"] == "pending"
+            assert not (folder / "made").exists()
+            assert await at.say("Go on", session) == "end_turn"
+            assert at.client.call("touch made")["status"] == "completed"
+        assert server.violations == []
+    assert (folder / "made").exists()
 
 
 async def test_cancel_while_a_question_is_open(folder: Path) -> None:
@@ -196,6 +217,31 @@ async def test_resume_tells_nothing_and_close_gives_the_session_free(folder: Pat
                 assert other.client.updates == []
                 assert await other.say("Second", session) == "end_turn"
                 assert other.client.text() == "Two."
+
+
+async def test_the_editor_s_mcp_servers_are_tools(folder: Path) -> None:
+    """One that works, started for the session alone, and one that is not there."""
+    works = McpServerStdio(
+        name="The clock!",
+        command=str(Path(sys.executable).parent / "mcp-server-time"),
+        args=["--local-timezone", "Europe/Helsinki"],
+        env=[EnvVariable(name="UNUSED", value="x")],
+    )
+    broken = McpServerStdio(name="broken", command="/no/such/server", args=[], env=[])
+    sse = SseMcpServer(name="old", type="sse", url="http://127.0.0.1:1/sse", headers=[])
+    ask = {"timezone": "Europe/Helsinki"}
+    steps = [Reply(calls=[Call("The-clock__get_current_time", ask)]), "Late."]
+    with FakeDeepSeek(steps) as server:
+        async with editor(folder, server, "--approve", "ask", answers=["allow"]) as at:
+            with pytest.raises(RequestError, match="sse is not offered"):
+                await at.connection.new_session(cwd=str(folder), mcp_servers=[sse])
+            made = await at.connection.new_session(cwd=str(folder), mcp_servers=[works, broken])
+            assert await at.say("What time is it?", made.session_id) == "end_turn"
+        names = [each["function"]["name"] for each in server.requests[0].body["tools"]]
+    assert "The-clock__get_current_time" in names
+    told = at.client.call("The-clock__get_current_time")
+    assert told["status"] == "completed"
+    assert "Europe/Helsinki" in told["content"][0]["content"]["text"]
 
 
 async def test_two_sessions_at_once(folder: Path, tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def configure(
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(least)
+    # Requests have our own lines, without the query.
+    logging.getLogger("uvicorn.access").propagate = False
     logging.captureWarnings(True)
 
 

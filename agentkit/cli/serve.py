@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentkit.cli.acp import LogLevel
 from agentkit.cli.options import Options, takes_options
 from agentkit.errors import SessionError, UsageError
 
@@ -37,12 +38,14 @@ def serve(
         list[str] | None,
         typer.Option("--allow-origin", metavar="URL", help="A site that may use it; repeatable."),
     ] = None,
+    log_level: LogLevel = "",
 ) -> None:
     """Serve sessions over HTTP, on loopback, with a bearer token that is kept in the home folder.
 
     New sessions get the options given here. SIGTERM or Ctrl-C parks what is under way; the next
     start goes on with it. `docs/serve.md` has the routes.
     """
+    from agentkit import logs
     from agentkit.cli.build import load_ladder, open_store, require_key
     from agentkit.cli.servers import load_servers
     from agentkit.cli.settings import settle
@@ -67,6 +70,7 @@ def serve(
         hosts=[*(allow_host or ()), *_own_name(host)],
         origins=allow_origin or (),
     )
+    logs.configure(level=log_level, secrets={"serve token": token})
     try:
         _listen(service, store, host, port, token, fresh=fresh)
     finally:
@@ -118,7 +122,8 @@ def _listen(
         service,
         host=host,
         port=port,
-        log_level="warning",
+        log_config=None,  # its own lines go where ours go
+        log_level=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,

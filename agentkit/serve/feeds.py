@@ -125,7 +125,7 @@ class Hub:
                     if notice is not None:
                         self._heard(notice)
                 except StoreError as error:
-                    log.warning("notices of the store are interrupted: %s", error)
+                    log.warning("notices.interrupted", error=str(error))
                     await anyio.sleep(1)
         finally:
             if listener is not None:
@@ -204,7 +204,7 @@ async def _page(store: Store, session_id: str, after: int, upto: int) -> list[Ro
             except LogDamaged:
                 raise
             except StoreError as error:
-                log.warning("a stream waits for the store: %s", error)
+                log.warning("stream.waits_for_store", error=str(error))
             await anyio.sleep(1)
     raise StoreError("the session store stayed away", hint="Connect again with Last-Event-ID")
 

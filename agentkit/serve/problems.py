@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -11,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agentkit import logs
 from agentkit.errors import (
     AgentkitError,
     NotAsked,
@@ -21,7 +21,7 @@ from agentkit.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
-log = logging.getLogger("agentkit.serve")
+log = logs.get("agentkit.serve")
 
 
 class Problem(HTTPException):
@@ -66,7 +66,7 @@ def of_error(error: AgentkitError) -> Problem:
         return Problem(409, error.what, hint=error.hint)
     if type(error) is UsageError:
         return Problem(422, error.what, hint=error.hint)
-    log.error("a request failed: %s", error)
+    log.error("request.failed", error=str(error), kind=type(error).__name__)
     if isinstance(error, StoreError):
         return Problem(503, "the session store cannot be used", headers={"Retry-After": "5"})
     return Problem(500, f"{type(error).__name__}; the server's log says more")

@@ -13,11 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentkit.agent import Agent
 from agentkit.errors import AgentkitError, UsageError
 from agentkit.serve import problems
+from agentkit.serve.access import Access
 from agentkit.serve.agents import Factory
 from agentkit.serve.guard import Guard
 from agentkit.serve.openapi import OPERATIONS, document
@@ -38,10 +39,10 @@ class Service:
     service starts at its first request, and its runs end with the process, as in a crash.
     """
 
-    def __init__(self, supervisor: Supervisor, app: Starlette, guard: Guard) -> None:
+    def __init__(self, supervisor: Supervisor, app: Starlette, door: ASGIApp) -> None:
         self.supervisor = supervisor
         self._app = app
-        self._guard = guard
+        self._door = door
         self._own: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -56,7 +57,7 @@ class Service:
             return
         if not self.supervisor.was_started:
             await self._start()
-        await self._guard(scope, receive, send)
+        await self._door(scope, receive, send)
 
     async def _start(self) -> None:
         """Start without a lifespan; only asyncio has tasks that belong to nobody."""
@@ -127,7 +128,7 @@ def router(
     shown = tuple(FILES) if page else ()
     app = _app(Routes(supervisor, limits), shown, lifespan)
     guard = Guard(app, authenticate, open_paths=shown, hosts=hosts, origins=origins)
-    return Service(supervisor, app, guard)
+    return Service(supervisor, app, Access(guard))
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -18,7 +18,7 @@ from agentkit.errors import (
     SessionInUse,
     StoreError,
 )
-from agentkit.events import SessionStarted
+from agentkit.events import SessionFinished, SessionStarted
 from agentkit.log import read
 from agentkit.serve.agents import Factory, Opening, agent_for, metadata_of, tenant_of
 from agentkit.serve.bodies import State
@@ -175,10 +175,12 @@ class Supervisor:
             job.error = error
             if _is_outage(error):
                 self._seen.pop(session_id, None)  # to be looked at again when the store is back
-            if job.settled.is_set() and not job.stopped:
-                log.warning("a run of session %s ended: %s", session_id, error)
+            if job.parked:
+                log.info("run.parked", session=session_id)
+            elif job.settled.is_set() and not job.stopped:
+                log.warning("run.failed", session=session_id, error=str(error))
             elif not isinstance(error, (AgentkitError, Problem)):
-                log.exception("session %s could not be opened", session_id)
+                log.exception("session.not_opened", session=session_id)
         finally:
             del self.jobs[session_id]
             self._queue.leave(tenant)
@@ -188,6 +190,7 @@ class Supervisor:
     async def _take_in(self, job: Job, session: Session) -> None:
         if not job.recorded and (job.message or session.state.lanes):
             await session.record(ACCEPTED, accepted(job.message, job.checks))
+            log.info("message.accepted", session=session.id, tenant=job.opening.tenant)
         elif not job.recorded and job.opening.started is not None:
             raise Problem(409, "the session has no task yet", hint="Say what is to be done")
         job.settled.set()
@@ -199,10 +202,13 @@ class Supervisor:
             async with self._queue.turn(job.opening.tenant):
                 job.running = True
                 if not job.stopped:
+                    log.info("run.started", session=session.id, again=job.recorded)
                     for each in job.words:
                         await session.steer(each)
                     async for event in session.stream(job.message, checks=job.checks):
                         self.hub.give(session.id, event)
+                        if isinstance(event, SessionFinished):
+                            _tell_end(session.id, event)
                         if job.stopped:
                             job.stop()
                     return
@@ -221,7 +227,7 @@ class Supervisor:
                 for session_id in list(self.jobs):  # a notice of a letter may have been missed
                     await self.relay.read(session_id)
             except AgentkitError as error:
-                log.warning("unfinished runs could not be looked for: %s", error)
+                log.warning("sweep.failed", error=str(error))
             await anyio.sleep(SWEEP)
 
     async def _take_up(self, info: SessionInfo) -> None:
@@ -235,16 +241,28 @@ class Supervisor:
             started, rest = found
             opening = Opening(info.id, tenant_of(started), metadata_of(started), started)
             await self.submit(_again(opening, rest))
-            log.info("session %s goes on", info.id)
+            log.info("run.taken_up", session=info.id)
         except SessionInUse:  # another process was quicker
             del self._seen[info.id]
         except Problem as problem:  # no place now
             del self._seen[info.id]
-            log.info("session %s has to wait: %s", info.id, problem.detail)
+            log.info("run.has_to_wait", session=info.id, why=problem.detail)
         except Exception as error:
-            log.warning("session %s cannot be taken up: %s", info.id, error)
+            log.warning("run.not_taken_up", session=info.id, error=str(error))
             if _is_outage(error):
                 self._seen.pop(info.id, None)
+
+
+def _tell_end(session_id: str, end: SessionFinished) -> None:
+    log.info(
+        "run.ended",
+        session=session_id,
+        status=end.status,
+        error=end.error or None,
+        turns=end.turns,
+        usd=round(end.cost_usd, 6) if end.priced else None,
+        seconds=end.duration,
+    )
 
 
 def _is_outage(error: Exception) -> bool:

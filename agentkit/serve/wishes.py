@@ -110,7 +110,7 @@ class Relay:
                 reply = json.dumps(await _done(job, letter))
                 await to_thread.run_sync(post.reply, session_id, letter.id, reply)
         except AgentkitError as error:
-            log.warning("letters to session %s cannot be read: %s", session_id, error)
+            log.warning("letters.not_read", session=session_id, error=str(error))
 
 
 async def _done(job: Job, letter: Letter) -> dict[str, Any]:

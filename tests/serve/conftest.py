@@ -109,6 +109,13 @@ class Server:
             sys.stderr.write(self.log.read_text())  # shown where the test failed
 
 
+def told(server: Server, event: str, **fields: object) -> list[dict[str, Any]]:
+    """The lines of the service's log about that event, with these fields."""
+    whole, _, _ = server.log.read_text().rpartition("\n")
+    lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+    return [each for each in lines if each["event"] == event and fields.items() <= each.items()]
+
+
 @dataclass(frozen=True)
 class Event:
     """One frame of a stream."""

@@ -17,7 +17,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from agentkit import Agent, tool
+from agentkit import Agent, logs, tool
 from agentkit.hooks import Approval
 from agentkit.serve import Capacity, router
 from agentkit.stores import Store, postgres
@@ -67,7 +67,8 @@ def main() -> None:
     place = os.environ.get("MOUNT", "")
     app = Starlette(routes=[Mount(place, service)], lifespan=service.lifespan) if place else service
     print(f"http://127.0.0.1:{sock.getsockname()[1]}{place}", flush=True)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    logs.configure()
+    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[sock])
     store.close()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agentkit.testing import Call, FakeDeepSeek, Reply
-from tests.serve.conftest import Event, MakeServer, frames, until
+from tests.serve.conftest import Event, MakeServer, frames, told, until
 from tests.serve.test_runs import LOOKS, begin
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "ensure-postgres"
@@ -103,7 +103,7 @@ def test_a_run_whose_store_stayed_away_too_long_goes_on_when_it_is_back(
         got = [next(seen)]
         database.stop()
         server.open("gate")
-        until(lambda: f"run of session {session} ended" in server.log.read_text())
+        until(lambda: told(server, "run.failed", session=session))
         away = server.client().get(f"/sessions/{session}")
         assert (away.status_code, away.headers["retry-after"]) == (503, "5")
         database.start()

@@ -34,6 +34,11 @@ def run(name: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]
         ("service.py", ["20 of 20 done"]),
         ("http_service.py", ["Of article 5 we have 5 pieces.", "another tenant sees: 404"]),
         ("mcp_servers.py", ["it is midnight in Tokyo", "[finished, 2 turns"]),
+        (
+            "editor.py",
+            ["allowed              note", "I kept a note.", "stopped              end_turn"],
+        ),
+        ("tracing.py", ["    execute_tool temperature\n      database query", "Yes: -11 °C."]),
         ("structured_output.py", ["refund=Decimal('17.80')", "[2 turns]"]),
         ("own_endpoint.py", ["It has 4 words.", "160 tokens in, no known price"]),
     ],

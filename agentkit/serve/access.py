@@ -48,7 +48,8 @@ class Access:
             try:
                 await self._app(scope, receive, note)
             finally:
-                tell = log.debug if scope["path"] == OPEN else log.info
+                path = scope["path"].removeprefix(scope.get("root_path", ""))
+                tell = log.debug if path == OPEN else log.info
                 tell(
                     "request",
                     method=scope["method"],

@@ -1,7 +1,7 @@
 """A server that is a program of ours: bounded pipes, its last words, its end.
 
-The SDK's own transport buffers a line without limit and joins it anew with each piece, so a server
-that sends 100 MB holds the whole event loop up. This one ends such a server.
+The SDK's own transport keeps a line without limit and joins it anew with each piece, so a line
+costs the square of its length. This one ends a server that floods.
 """
 
 from __future__ import annotations

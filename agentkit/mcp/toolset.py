@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from agentkit.errors import ToolError, ToolServerError
@@ -82,7 +83,7 @@ class Servers:
                     faults.append(error)
                 notes.append(f"{server.name}: {error.what}")
                 return
-            found[server.name], said = offered(server, tools)
+            found[server.name], said = await to_thread.run_sync(offered, server, tools)
             notes.extend(f"{server.name}: {each}" for each in said)
 
         usage: list[Exception] = []
@@ -99,7 +100,8 @@ class Servers:
         for error in [*usage, *faults]:
             raise error
         tools = [each for name in sorted(found) for each in found[name]]
-        behind = crowded(tools, {name: each.search for name, each in self._servers.items()})
+        wishes = {name: each.search for name, each in self._servers.items()}
+        behind = await to_thread.run_sync(crowded, tools, wishes)
         return {
             "tools": [{**asdict(each), "parameters": dict(each.parameters)} for each in tools],
             "search": sorted(behind),

@@ -75,7 +75,7 @@ def call(number: Any, params: dict[str, Any]) -> None:  # noqa: C901, PLR0912 - 
                     "message": f"step {step}",
                 }
                 say({"method": "notifications/progress", "params": progress})
-                time.sleep(0.2)
+                time.sleep(0.9)  # together longer than the test's patience
             answer(number, text("done in steps"))
         case "pid":
             answer(number, text(str(os.getpid())))

@@ -109,10 +109,17 @@ def test_a_wrong_arrow_would_be_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["agentkit", "agentkit.sandboxes", "agentkit.tools", "agentkit.models", "agentkit.cli"],
+    [
+        "agentkit",
+        "agentkit.sandboxes",
+        "agentkit.tools",
+        "agentkit.models",
+        "agentkit.cli",
+        "agentkit.mcp",
+    ],
 )
 def test_importing_stays_light(module: str) -> None:
-    heavy = "{'openai', 'docker', 'httpx2', 'starlette', 'jsonschema'}"
+    heavy = "{'openai', 'docker', 'httpx2', 'starlette', 'jsonschema', 'mcp', 'ag_ui'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT

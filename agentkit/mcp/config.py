@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from agentkit.errors import UsageError
+from agentkit.errors import ToolServerError, UsageError
 from agentkit.tool import ToolContext
 
 Meta = Callable[[ToolContext], Mapping[str, Any]]
@@ -119,7 +119,7 @@ class MCPServer:
         """``env`` and ``headers`` with their variables' values.
 
         Raises:
-            UsageError: a variable is not set.
+            ToolServerError: a variable is not set.
         """
         return (
             {key: self._filled(key, value) for key, value in self.env.items()},
@@ -139,7 +139,7 @@ class MCPServer:
         def fill(match: re.Match[str]) -> str:
             known: str | None = os.environ.get(match[1]) or match[2]
             if known is None:
-                raise UsageError(
+                raise ToolServerError(
                     f"MCP server {self.name!r}: {key} needs the variable {match[1]}, which is"
                     " not set",
                     hint=f"Set it, or give a default: ${{{match[1]}:-…}}",

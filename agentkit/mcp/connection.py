@@ -275,7 +275,7 @@ class Connection:
             page = await live.client.list_tools(cursor=cursor)
             found += page.tools
             cursor = page.next_cursor
-            if cursor is None or len(found) >= MOST_TOOLS:
+            if cursor is None or len(found) > MOST_TOOLS:
                 break
         live.listed = {each.name: each.input_schema for each in found}
         return found

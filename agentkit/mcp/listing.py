@@ -43,7 +43,11 @@ def offered(server: MCPServer, tools: Iterable[Theirs]) -> tuple[list[Offered], 
     found: dict[str, Offered] = {}
     taken: set[str] = set()
     wanted = set(server.tools)
-    for each in sorted(tools, key=lambda one: one.name):
+    listed = sorted(tools, key=lambda one: one.name)
+    if len(listed) > MOST_TOOLS and not wanted:
+        notes.append(f"it lists {len(listed) - MOST_TOOLS} more tools than {MOST_TOOLS:,}")
+        listed = listed[:MOST_TOOLS]
+    for each in listed:
         if wanted and each.name not in wanted:
             continue
         if each.name in taken:

@@ -83,6 +83,8 @@ def call(number: Any, params: dict[str, Any]) -> None:  # noqa: C901, PLR0912 - 
             answer(number, text(json.dumps(dict(os.environ))))
         case "wrong":
             answer(number, {"content": "not a list"})
+        case "meta":
+            answer(number, text(json.dumps(params.get("_meta", {}))))
         case "pieces":
             answer(number, {"content": arguments["content"], **arguments.get("more", {})})
         case _:

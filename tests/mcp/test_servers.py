@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+import agentkit.mcp
 from agentkit import UsageError
 from agentkit.errors import ToolServerError
 from agentkit.events import LaneOpened
@@ -210,3 +212,14 @@ def test_bad_settings_are_told(settings: dict[str, Any], problem: str) -> None:
 def test_two_servers_of_one_name(bench: Bench) -> None:
     with pytest.raises(UsageError, match="two MCP servers of one name"):
         bench.agent(TIME, TIME)
+
+
+async def test_without_the_sdk_it_says_how_to_install_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(UsageError, match=r"pip install 'agentkit-deepseek\[mcp\]'"):
+        async with bench.agent(TIME).session():
+            pass
+    with pytest.raises(UsageError, match="official SDK"):
+        _ = agentkit.mcp.offer

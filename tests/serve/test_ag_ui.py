@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+import anyio
 import httpx2
 import pytest
 from ag_ui.core import Event as AgUiEvent
@@ -15,9 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+import agentkit
 from agentkit import events as e
 from agentkit.ag_ui import Adapter
 from agentkit.models.types import ToolCall, Usage
+from agentkit.serve.ag_ui import observe
+from agentkit.serve.problems import Problem
 from agentkit.testing import Call, FakeDeepSeek, Reply
 from tests.serve.conftest import MakeServer, Server, until
 
@@ -253,6 +258,15 @@ def test_another_tenant_has_no_such_thread(serve: MakeServer) -> None:
     answer = ask(server.client("token-of-two-0123456789"), "shared", "Let me see")
     assert answer.status_code == 404
     assert ask(server.client("wrong"), "shared", "x").status_code == 401
+
+
+def test_without_its_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "agentkit.ag_ui", None)
+    monkeypatch.delattr(agentkit, "ag_ui", raising=False)
+    with pytest.raises(Problem) as told:
+        anyio.run(anext, observe(cast("Any", None), "s", "", True))
+    assert told.value.status_code == 501
+    assert "agentkit-deepseek[ag-ui]" in told.value.hint
 
 
 # The adapter by itself, with streams that are cut and have lost pieces.

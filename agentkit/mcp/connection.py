@@ -72,6 +72,11 @@ class Connection:
         self._failed_at = 0.0
         self._silent = 0
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the next call finds a connection, as far as is known."""
+        return self._live is not None and self._live.usable
+
     async def tools(self) -> list[Tool]:
         """The server's list of tools.
 

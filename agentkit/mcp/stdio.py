@@ -95,8 +95,9 @@ class Stdio(AbstractAsyncContextManager["TransportStreams"]):
         async with client:
             with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await self._lines(process.stdout, client)
-            code = process.returncode if await _gone(process) else None
-            self.ended = self.ended or ("it ended" if code is None else f"it ended with {code}")
+            flooded, self.ended = self.ended, self.ended or "it ended"
+            if await _gone(process) and not flooded:
+                self.ended = f"it ended with {process.returncode}"
 
     async def _lines(
         self, stdout: ByteReceiveStream, client: MemoryObjectSendStream[SessionMessage | Exception]

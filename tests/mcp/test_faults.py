@@ -9,9 +9,11 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp_types import TextContent
 
 from agentkit.events import ToolOutput
 from agentkit.mcp import MCPServer
+from agentkit.mcp.connection import Connection
 from agentkit.testing import Call, Reply
 from tests.mcp.conftest import Bench, hostile
 
@@ -33,13 +35,24 @@ async def test_a_server_that_dies_is_a_tool_error_and_starts_again(bench: Bench)
             os.kill(int(each.content), 0)
 
 
-async def test_one_that_died_between_calls_is_not_noticed(bench: Bench) -> None:
-    async with bench.agent(hostile()).session() as session:
-        first = await bench.call(session, "bad__pid")
-        os.kill(int(first.content), 9)
-        second = await bench.call(session, "bad__pid")
-    assert second.status == "done"
-    assert first.content != second.content
+async def test_one_that_died_between_calls_is_started_again_for_the_next() -> None:
+    async with anyio.create_task_group() as tasks:
+        connection = Connection(hostile(), tasks)
+        first = await pid(connection)
+        os.kill(first, 9)
+        with anyio.fail_after(60):
+            while connection.is_alive:  # noqa: ASYNC110 - the system tells of it in its time
+                await anyio.sleep(0.01)
+        assert await pid(connection) != first
+        await connection.aclose()
+
+
+async def pid(connection: Connection) -> int:
+    def quiet(_: str) -> None: ...
+
+    answer = await connection.call("pid", {}, progress=quiet)
+    assert isinstance(answer.content[0], TextContent)
+    return int(answer.content[0].text)
 
 
 async def test_a_silent_call_is_given_up_and_cancelled_there(bench: Bench, tmp_path: Path) -> None:

@@ -275,9 +275,9 @@ class SQLiteStore:
         used = db.execute("SELECT digest FROM uses WHERE session = ?", (session_id,)).fetchall()
         db.execute("DELETE FROM uses WHERE session = ?", (session_id,))
         db.executemany(
-            "DELETE FROM contents WHERE digest = ?1"
-            " AND NOT EXISTS (SELECT 1 FROM uses WHERE digest = ?1)",
-            used,
+            "DELETE FROM contents WHERE digest = :digest"
+            " AND NOT EXISTS (SELECT 1 FROM uses WHERE digest = :digest)",
+            [{"digest": each[0]} for each in used],
         )
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from agentkit.errors import LimitReached, ModelError, UnusableAnswer
 from agentkit.escalation import packets
 from agentkit.escalation.climb import change_of
 from agentkit.escalation.evidence import Finding
-from agentkit.escalation.lanes import open_apart
+from agentkit.escalation.lanes import open_apart, refuse_calls
 from agentkit.escalation.policy import decide
 from agentkit.escalation.situation import policy_of, situation
 from agentkit.events import Message, RungChanged, RungSkipped
@@ -74,6 +74,7 @@ async def consult(
     packet = await packets.for_advice(run, findings, question)
     run.append(replace(change, to_lane=lane))
     adviser = open_apart(run, lane, short, ADVISER, role="consult")
+    refuse_calls(adviser)
     adviser.append(Message(text=packet, source="agentkit"))
     try:
         answer = await ask(adviser)

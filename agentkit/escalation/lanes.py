@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from agentkit.events import LaneOpened, LaneRole, Message
+from agentkit.events import LaneOpened, LaneRole, Message, ToolFinished
 
 if TYPE_CHECKING:
     from agentkit.ladder import Rung
     from agentkit.run import Run
+
+
+NO_TOOLS = "[not executed: there are no tools here; answer in words]"
 
 
 def new_name(run: Run, stem: str) -> str:
@@ -60,6 +63,15 @@ def open_apart(
             )
         )
     return apart
+
+
+def refuse_calls(run: Run) -> None:
+    """Answer the calls of somebody who has no tools: without results no request can follow them."""
+    for (lane, call_id), call in list(run.state.open_calls.items()):
+        if lane == run.lane_name:
+            run.append(
+                ToolFinished(call_id=call_id, tool=call.name, status="cancelled", content=NO_TOOLS)
+            )
 
 
 def enter(run: Run, lane: str) -> None:

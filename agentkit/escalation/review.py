@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from agentkit.errors import LimitReached, ModelError, UnusableAnswer
 from agentkit.escalation import packets
+from agentkit.escalation.lanes import refuse_calls
 from agentkit.events import LaneOpened, Message
 from agentkit.events.work import STATEMENT
 from agentkit.request import ask
@@ -56,6 +57,7 @@ async def review(run: Run, check: str) -> Verdict:
     )
     words = await packets.for_review(run, statement)
     for text in (words, "Begin with YES or NO."):
+        refuse_calls(reviewer)
         reviewer.append(Message(text=text, source="agentkit"))
         try:
             answer = await ask(reviewer)

@@ -240,7 +240,15 @@ def told(form: str, act: str, fault: str) -> Story:
     return Story(steps, {3: fault}, form, (FLASH, PRO), [act, "resume"], "Work.", stream=False)
 
 
+def consulted_twice() -> Story:
+    """The adviser, who has no tools, asks for some, and is then asked again."""
+    look = Call("look", {"text": ""})
+    replies = [Reply(calls=[look]), Reply(), Reply(calls=[look] * 3), Reply(), Reply()]
+    return Story(replies, {}, "consult", (FLASH, PRO), [], "Work.", stream=False)
+
+
 TOLD = [
+    consulted_twice(),
     told("note", "go on", "401"),
     told("retry", "resume", "500"),
     told("consult", "no words", "leak-broken"),

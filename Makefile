@@ -98,3 +98,7 @@ bench-ladder: setup ## does the ladder pay: failure stories, and a simulation
 bench-page: setup ## the web page on long sessions in Chromium: loading, scrolling, size
 	@scripts/ensure-test-tools
 	@.venv/bin/python -m benchmarks.page
+
+.PHONY: bench-serve
+bench-serve: setup ## what the HTTP service adds: turns, latency, memory, loop lag
+	@.venv/bin/python -m benchmarks.serve

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -73,6 +74,13 @@ def new_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
+def _read(store: Store, session_id: str) -> tuple[list[Event], State]:
+    """What is stored, and what it adds up to. Long logs take long: for a thread."""
+    importlib.import_module("agentkit.models.endpoint")  # the first session's imports, 60 ms, too
+    events = read(store, session_id)
+    return events, replay(events)
+
+
 class Session:
     """Made by ``Agent.session``; use it as an async context manager.
 
@@ -107,7 +115,7 @@ class Session:
             raise
 
     async def _enter(self) -> Session:
-        events = await to_thread.run_sync(read, self._store, self.id)
+        events, state = await to_thread.run_sync(_read, self._store, self.id)
         if self._resume and not events:
             raise SessionError(f"there is no session {self.id!r}")
         if events and not self._resume:
@@ -115,7 +123,6 @@ class Session:
                 f"a session {self.id!r} exists already", hint="Resume it, or choose another id"
             )
         log = EventLog(self._store, self.id, len(events))
-        state = replay(events)
         fresh = await self._meet_servers(state)
         self._live = self._agent.bring_up(log, state)
         self._live.cold = self._cold
@@ -368,9 +375,9 @@ class Session:
         await to_thread.run_sync(self._store.acquire, session_id)
         await self._release()
         self.id = session_id
-        events = await to_thread.run_sync(read, self._store, session_id)
+        events, state = await to_thread.run_sync(_read, self._store, session_id)
         log = EventLog(self._store, session_id, len(events))
-        run = self._agent.bring_up(log, replay(events))
+        run = self._agent.bring_up(log, state)
         run.ground, run.endpoints, run.cold = old.ground, old.endpoints, old.cold
         if run.ground.kept is not None:
             run.ground.kept = run.ground.kept.for_log(log)

@@ -140,6 +140,7 @@ def _listen(
             " unencrypted: put a TLS proxy in front"
         )
     url = f"http://{address}:{sock.getsockname()[1]}"
+    _warm_up()
     print(f"serving    {url}", flush=True)
     print(f"page       {_page(url, token, fresh=fresh)}", flush=True)
     uvicorn.Server(config).run(sockets=[sock])
@@ -154,6 +155,22 @@ def _page(url: str, token: str, *, fresh: bool) -> str:
     if fresh or sys.stdout.isatty():
         return f"{url}/#token={token}"
     return f"{url}/ (asks for the token)"
+
+
+def _warm_up() -> None:
+    """Import what sessions need, and take it out of what is searched for garbage.
+
+    A search through all modules stops the event loop for 60 ms, again and again.
+    """
+    import gc
+
+    import agentkit.models.endpoint
+    from agentkit.models._openai import load_openai
+
+    assert agentkit.models.endpoint
+    load_openai()
+    gc.collect()
+    gc.freeze()
 
 
 def _bound(config: Any) -> Any:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import anyio
+from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from agentkit.models._openai import load_openai
@@ -25,7 +28,8 @@ _WRITE_TIMEOUT = 120.0
 
 @dataclass(slots=True)
 class _Shared:
-    client: Any
+    client: Any = None
+    making: anyio.Lock = field(default_factory=anyio.Lock)
     users: set[int] = field(default_factory=set[int])
 
 
@@ -33,17 +37,23 @@ class _Shared:
 _clients: RunVar[dict[tuple[str, str], _Shared]] = RunVar("agentkit.models clients")
 
 
-def acquire(base_url: str, api_key: str, user: object) -> Any:
-    """The event loop's ``AsyncOpenAI`` for this address and key; made at first use."""
+async def acquire(base_url: str, api_key: str, user: object) -> Any:
+    """The event loop's ``AsyncOpenAI`` for this address and key; made at first use.
+
+    Made in a thread: the imports take a third of a second, once, and the TLS contexts 10 ms.
+    """
     try:
         clients = _clients.get()
     except LookupError:
         clients: dict[tuple[str, str], _Shared] = {}
         _clients.set(clients)
-    shared = clients.get((base_url, api_key))
-    if shared is None:
-        shared = clients[base_url, api_key] = _Shared(_make(base_url, api_key))
+    shared = clients.setdefault((base_url, api_key), _Shared())
     shared.users.add(id(user))
+    if shared.client is None:
+        async with shared.making:
+            if shared.client is None:
+                make = partial(_make, base_url, api_key, in_asyncio=_runs_asyncio())
+                shared.client = await to_thread.run_sync(make)
     return shared.client
 
 
@@ -59,30 +69,32 @@ async def release(base_url: str, api_key: str, user: object) -> None:
     shared.users.discard(id(user))
     if not shared.users:
         del clients[base_url, api_key]
-        await shared.client.close()
+        if shared.client is not None:
+            await shared.client.close()
 
 
-def _make(base_url: str, api_key: str) -> Any:
+def _make(base_url: str, api_key: str, *, in_asyncio: bool) -> Any:
     openai = load_openai()
     omit = openai.Omit()
     return openai.AsyncOpenAI(
         base_url=base_url,
         api_key=api_key or "none",  # the package insists on a key; local servers ignore it
         max_retries=0,  # our loop decides, waits and logs each try
-        http_client=_http_client(base_url),
+        http_client=_http_client(base_url, in_asyncio=in_asyncio),
         # Set in many shells for OpenAI; no business of another provider.
         default_headers={"OpenAI-Organization": omit, "OpenAI-Project": omit},
     )
 
 
-def _http_client(base_url: str) -> Any:
+def _http_client(base_url: str, *, in_asyncio: bool) -> Any:
     openai = load_openai()
     import httpx2
 
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=1000)
     if _proxied(base_url):  # only the stock transport knows proxies
         return openai.DefaultAsyncHttpx2Client(limits=limits, follow_redirects=False)
-    if _runs_asyncio() and importlib.util.find_spec("aiohttp"):
+    if in_asyncio and importlib.util.find_spec("aiohttp"):
+        importlib.import_module("aiohttp")  # here and now, not with the first request in the loop
         return openai.DefaultAioHttpClient(limits=limits, follow_redirects=False)
     from agentkit.models._transport import Sharded
 

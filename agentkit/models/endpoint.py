@@ -145,11 +145,11 @@ class Endpoint:
     async def _post(
         self, path: str, body: bytes, idle: float, more: Mapping[str, str] | None, *, stream: bool
     ) -> Any:
-        import httpx2
-
         if path.startswith("/beta/"):
             path = self.base_url.removesuffix("/v1") + path
         async with self._translated(_model_in(body)) as client:
+            import httpx2  # the client's making has loaded it, outside of the event loop
+
             return await client.post(
                 path,
                 cast_to=httpx2.Response,
@@ -163,9 +163,9 @@ class Endpoint:
             )
 
     async def _get(self, path: str) -> Any:
-        import httpx2
-
         async with self._translated() as client:
+            import httpx2
+
             response = await client.get(
                 path, cast_to=httpx2.Response, options={"timeout": _client.timeout(30)}
             )
@@ -233,9 +233,10 @@ class Endpoint:
     @asynccontextmanager
     async def _translated(self, model: str = "") -> AsyncGenerator[Any, None]:
         """The client, with the package's errors turned into ours."""
+        client = await _client.acquire(self.base_url, self._api_key, self)
         openai = load_openai()
         try:
-            yield _client.acquire(self.base_url, self._api_key, self)
+            yield client
         except openai.APIStatusError as error:
             response = error.response
             text = self._without_key(response.text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from agentkit.approvals.policy import Decide, Policy
 from agentkit.checkpoints.folder import Bounds
 from agentkit.errors import UsageError
 from agentkit.events import JsonObject, LaneOpened, SessionStarted
@@ -74,7 +75,8 @@ class Agent:
     off_peak_wait: float = 0.0
     """Seconds that a run may wait for off-peak prices before it begins."""
     hooks: Hooks = field(default_factory=Hooks)
-    approval: Approval = "auto"
+    approval: Approval | Policy | Decide = "auto"
+    """What needs somebody's yes: a mode, a policy with rules, or a callback."""
     briefing: Briefing | None = None
     """Gives a text about the sandbox, appended before the first message."""
     surroundings: Sequence[Surrounding] = DEFAULT
@@ -113,6 +115,7 @@ class Agent:
                 f"agent {self.name!r}: attempts must be 1 or more and off_peak_wait 0 or more,"
                 f" not {self.attempts!r} and {self.off_peak_wait!r}"
             )
+        Policy.of(self.approval)
         table: dict[str, Tool] = {}
         for each in self._all_tools():
             if each.name in table:
@@ -243,7 +246,7 @@ class Agent:
             budget=Budget(self.limits, state),
             tools=self._tools,
             hooks=self.hooks,
-            approval=self.approval,
+            approval=Policy.of(self.approval),
             endpoints=Endpoints(self._connect),
             catalogue=self._facts(),
             retry=self.retry or RetryPolicy(),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 from agentkit.approvals.asking import answers, given_before, not_executed, refusal
+from agentkit.approvals.deciding import decide
 from agentkit.checks import explain, outcome, required, run_checks
 from agentkit.errors import SandboxError, StoreError, ToolError
 from agentkit.escalation.advice import answer_question
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from agentkit.run import Run
 
 
-_READ_ONLY = "This session is read-only; only calls that change nothing are allowed."
-
-
 @dataclass(slots=True)
 class _Planned:
     """One call on its way: what it asks for, what it touches, and later its result."""
@@ -48,6 +46,8 @@ class _Planned:
     arguments: dict[str, Any] | None = None
     repairs: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+    judged: Call | None = None
+    """The call with its risk, where a policy looked at it."""
     begun: bool = False
     finished: ToolFinished | None = None
 
@@ -141,9 +141,9 @@ async def _permit(run: Run, planned: Sequence[_Planned]) -> None:
             refused = await _screened(run, each)
             if refused is not None:
                 each.refuse(refused)
-            elif each.writes and not (each.tool and each.tool.ends_run) and _is_asked(run, each):
-                asks.append(each)
-    pairs = [(_as_call(each), _loggable(each.arguments)) for each in asks]
+            elif each.tool is not None and not each.tool.ends_run:
+                asks += [each] if await _is_asked(run, each, each.tool) else []
+    pairs = [(each.judged or _as_call(each), _loggable(each.arguments)) for each in asks]
     given = await answers(run, pairs) if pairs else []
     for each, refused in zip(asks, given, strict=True):
         if refused is not None:
@@ -158,17 +158,18 @@ async def _screened(run: Run, planned: _Planned) -> Refuse | None:
     return found
 
 
-def _is_asked(run: Run, planned: _Planned) -> bool:
+async def _is_asked(run: Run, planned: _Planned, tool: Tool) -> bool:
     """Whether the call needs somebody's yes now; one that was given before a restart holds."""
     call = _as_call(planned)
     before = given_before(run, call, _loggable(planned.arguments))
     if before is not None and (declined := refusal(before)) is not None:
         planned.refuse(declined)
         return False
-    if run.approval == "read-only":
-        planned.refuse(Refuse(_READ_ONLY))
-        return False
-    return run.approval == "ask" and before is None
+    verdict = await decide(run.approval, call, tool, planned.claims)
+    planned.judged = verdict.call
+    if verdict.action == "deny":
+        planned.refuse(Refuse(verdict.reason))
+    return verdict.action == "ask" and before is None
 
 
 def _log_starts(run: Run, planned: Sequence[_Planned]) -> None:
@@ -290,7 +291,8 @@ async def _checked(run: Run, checks: Sequence[str]) -> Mapping[str, str]:
 
 def _as_call(planned: _Planned) -> Call:
     arguments = MappingProxyType(planned.arguments or {})  # to look at: the model's call stands
-    return Call(planned.call.id, planned.call.name, arguments, planned.writes)
+    shell = planned.tool is not None and planned.tool.script is not None
+    return Call(planned.call.id, planned.call.name, arguments, planned.writes, shell)
 
 
 def _result(planned: _Planned, status: ToolStatus, content: str) -> ToolFinished:

@@ -20,6 +20,8 @@ class Call:
     arguments: Mapping[str, Any]
     writes: bool
     """It may change something."""
+    is_shell: bool = False
+    """It runs a shell command, or types into one."""
     risk: Risk = ""
     """What it could do, where it was judged."""
     reasons: tuple[str, ...] = ()

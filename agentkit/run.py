@@ -13,7 +13,7 @@ from agentkit.checkpoints.keeper import Checkpoints
 from agentkit.events import Event, Fact, LaneOpened, LaneRole, LimitNear, Message, PlanUpdated
 from agentkit.ground import Endpoints, Ground
 from agentkit.history import head_hash
-from agentkit.hooks import Approval, Call, Hooks, Refuse
+from agentkit.hooks import Call, Hooks, Refuse
 from agentkit.ladder import Ladder, Rung
 from agentkit.limits import Budget
 from agentkit.log import EventLog
@@ -22,6 +22,7 @@ from agentkit.state import CallKey, State
 from agentkit.tool import Claim, Tool
 
 if TYPE_CHECKING:
+    from agentkit.approvals.policy import Policy
     from agentkit.facts import Surrounding
     from agentkit.forks import FanOut
     from agentkit.history import Lane
@@ -45,7 +46,7 @@ class Run:
     budget: Budget
     tools: Mapping[str, Tool]
     hooks: Hooks
-    approval: Approval
+    approval: Policy
     endpoints: Endpoints
     catalogue: Catalogue
     retry: RetryPolicy

@@ -151,6 +151,9 @@ Aftermath = Callable[[ToolContext, dict[str, Any]], Awaitable[str]]
 for the model, "" where nothing can be known. ``facts`` are those of before the call."""
 
 
+ScriptOf = Callable[[Mapping[str, Any]], str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """One tool: what the model reads of it, and what runs."""
@@ -173,6 +176,8 @@ class Tool:
     """Characters of one result; the rest is left out of its middle, and the model is told."""
     aftermath: Aftermath | None = None
     """What can be known of a call that a crash cut off."""
+    script: ScriptOf | None = None
+    """The shell command that a call runs, for the approval policy; None for a call without one."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -226,6 +231,7 @@ def tool(
     ends_run: bool = ...,
     output_limit: int = ...,
     aftermath: Aftermath | None = ...,
+    script: ScriptOf | None = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -239,6 +245,7 @@ def tool(
     ends_run: bool = False,
     output_limit: int | None = None,
     aftermath: Aftermath | None = None,
+    script: ScriptOf | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a typed function, sync or async.
 
@@ -254,6 +261,7 @@ def tool(
         output_limit: characters of one result, which the description then tells the model; by
             default ``OUTPUT_LIMIT``, of which it is told where a result was cut.
         aftermath: finds out what came of a call that a crash cut off.
+        script: the shell command that a call with these arguments runs, if it runs one.
 
     Raises:
         UsageError: a parameter has no annotation, or one that has no JSON Schema.
@@ -277,6 +285,7 @@ def tool(
             ends_run,
             OUTPUT_LIMIT if output_limit is None else output_limit,
             aftermath,
+            script,
         )
 
     return make if function is None else make(function)

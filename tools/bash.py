@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from anyio import to_thread
@@ -48,8 +48,13 @@ _ENDLESS = re.compile(
 )
 
 
+def _script(arguments: Mapping[str, Any]) -> str | None:
+    """The command; keys for a terminal are none."""
+    return None if arguments.get("interactive") else str(arguments.get("command", ""))
+
+
 @compact
-@tool(aftermath=of_command)
+@tool(aftermath=of_command, script=_script)
 async def bash(
     context: ToolContext,
     command: str,
@@ -75,7 +80,7 @@ async def bash(
 
 
 @compact
-@tool(name="bash", aftermath=of_command)
+@tool(name="bash", aftermath=of_command, script=_script)
 async def minimal_bash(context: ToolContext, command: str) -> ToolResult:
     """Run commands in a persistent bash shell.
 

@@ -6,5 +6,6 @@ the process meanwhile. A resumed session acts on the answer, or asks again.
 """
 
 from agentkit.approvals.asking import wait_for_session
+from agentkit.approvals.policy import Policy, Rule
 
-__all__ = ["wait_for_session"]
+__all__ = ["Policy", "Rule", "wait_for_session"]

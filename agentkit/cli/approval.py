@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from agentkit.approvals.visible import lines, visible
 from agentkit.cli import text
 from agentkit.cli.stdin import Lines
 from agentkit.events import ApprovalAsked
@@ -21,7 +22,11 @@ _QUESTION = "run it? [y]es, [n]o, [a]lways: "
 
 
 class Asker:
-    """The ``approve`` hook of a terminal. ``always`` holds for a tool until the program ends."""
+    """The ``approve`` hook of a terminal.
+
+    ``always`` holds until the program ends: for a tool, or, where it runs commands, for this
+    command alone.
+    """
 
     def __init__(self, view: View, lines: Lines) -> None:
         self._view = view
@@ -38,7 +43,7 @@ class Asker:
         with anyio.move_on_after(1):
             await self._shown[call.id].wait()
         async with self._one:  # subagents may ask at the same time
-            return call.tool in self._always or await self._ask(call)
+            return _kind(call) in self._always or await self._ask(call)
 
     async def _ask(self, call: Call) -> bool | Refuse:
         self._view.pause()
@@ -52,7 +57,7 @@ class Asker:
                 return False
             word = answer.strip().lower()
             if word in ("a", "always"):
-                self._always.add(call.tool)
+                self._always.add(_kind(call))
             if word in ("y", "yes", "a", "always"):
                 return True
             if word in ("n", "no"):
@@ -67,21 +72,30 @@ class Asker:
         return Refuse(reason) if reason else False
 
 
+def _kind(call: Call) -> str:
+    """What an "always" is for."""
+    if not call.is_shell:
+        return call.tool
+    return f"{call.tool}: {json.dumps(dict(call.arguments), sort_keys=True, default=str)}"
+
+
 def can_ask() -> bool:
     """Whether a person is there: input and error output are a terminal."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def whole(asked: Call | ApprovalAsked) -> list[str]:
-    """All of the call: nobody can approve what they cannot see."""
-    name = asked.id if isinstance(asked, Call) else asked.call_id
-    lines = [f"{asked.tool} wants to run ({name}):"]
+    """All of the call, as it runs: nobody can approve what they cannot see."""
+    call_id = asked.id if isinstance(asked, Call) else asked.call_id
+    shown = [f"{visible(asked.tool)} wants to run ({visible(call_id)}):"]
     for name, value in asked.arguments.items():
-        shown = value if isinstance(value, str) else json.dumps(value, default=str)
-        first, *rest = text.clean(shown).splitlines() or [""]
-        lines.append(f"  {name}: {first}")
-        lines += [f"    {line}" for line in rest]
-    return [text.clean(line) for line in lines]
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        first, *rest = lines(text) or [""]
+        shown.append(f"  {visible(name)}: {first}")
+        shown += [f"    {line}" for line in rest]
+    if asked.risk:
+        shown.append(f"  risk: {asked.risk}{''.join(f'; {visible(x)}' for x in asked.reasons)}")
+    return shown
 
 
 def _prompt(words: str) -> None:

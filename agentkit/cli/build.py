@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from agentkit.cli.settings import URL_VARIABLE, Settings, is_loopback
+from agentkit.cli.settings import URL_VARIABLE, Settings, is_loopback, policy_of
 from agentkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def make_agent(
         attempts=settings.attempts,
         off_peak_wait=settings.off_peak_wait,
         hooks=hooks,
-        approval=settings.approve,
+        approval=policy_of(settings.approve),
         briefing=_briefing(preset.briefing, ground.folder),
         surroundings=_surroundings(ground.folder),
         base_url=settings.base_url,

@@ -113,8 +113,8 @@ class Options:
         str | None,
         _option(
             "--approve",
-            "auto|ask|read-only",
-            "What needs a yes. [default: auto in docker, else ask]",
+            "auto|ask|read-only|FILE",
+            "What needs a yes; FILE is a TOML file of rules. [default: auto in docker, else ask]",
         ),
     ] = None
     mcp: Annotated[

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from agentkit.errors import UsageError
+from agentkit.hooks import Approval
 from agentkit.ladder import DIALECTS
 
 if TYPE_CHECKING:
+    from agentkit.approvals.policy import Policy
     from agentkit.cli.options import Options
 
 PROJECT_FILE = "agentkit.toml"
 URL_VARIABLE = "AGENTKIT_BASE_URL"
 
 Mode = Literal["mount", "copy"]
-Approve = Literal["auto", "ask", "read-only"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,8 @@ class Settings:
     max_turns: int = 500
     max_tokens: int | None = None
     deadline: float | None = None
-    approve: Approve = "auto"
+    approve: str | Mapping[str, Any] = "auto"
+    """A mode, or a policy as ``Policy.from_table`` takes it: a file is read once, at the start."""
     home: str = ""
     models: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Facts of models on top of the catalogue's: ``[models.NAME]`` of the project file."""
@@ -90,6 +92,7 @@ def settle(given: Options, stored: Mapping[str, Any] | None = None) -> Settings:
     layers["check"] = tuple(layers.get("check") or ())
     layers.setdefault("sandbox", "docker")
     layers.setdefault("approve", "auto" if layers["sandbox"] == "docker" else "ask")
+    layers["approve"] = _policy(layers["approve"])
     settings = Settings(**layers)
     _validate(settings)
     return settings
@@ -108,7 +111,6 @@ def _said(given: Options) -> dict[str, Any]:
 
 def _validate(settings: Settings) -> None:
     _one_of("--workspace-mode", settings.workspace_mode, get_args(Mode))
-    _one_of("--approve", settings.approve, get_args(Approve))
     if settings.dialect:
         _one_of("--dialect", settings.dialect, DIALECTS)
     kind, _, name = settings.sandbox.partition(":")
@@ -135,6 +137,33 @@ def _validate(settings: Settings) -> None:
         raise UsageError(
             f"--image means nothing with --sandbox {settings.sandbox}", hint="Leave one out"
         )
+
+
+def policy_of(approve: str | Mapping[str, Any]) -> Policy:
+    """The approval policy of these settings.
+
+    Raises:
+        UsageError: it is none.
+    """
+    from agentkit.approvals.policy import Policy
+
+    if isinstance(approve, str):
+        return Policy.of(cast("Approval", approve))
+    return Policy.from_table(approve, "approve")
+
+
+def _policy(approve: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    """The mode, or the policy of a file as data: a resumed session has the one it began with."""
+    from agentkit.approvals.policy import Policy
+
+    if isinstance(approve, str) and approve not in get_args(Approval):
+        if not approve.endswith(".toml") and not Path(approve).expanduser().is_file():
+            raise UsageError(
+                f"--approve cannot be {approve!r}",
+                hint="Choose auto, ask or read-only, or name a TOML file of rules",
+            )
+        return Policy.load(approve).table()
+    return policy_of(approve).table() if not isinstance(approve, str) else approve
 
 
 def _check_allow(network: str) -> None:
@@ -198,6 +227,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _typed(path: Path, key: str, value: object) -> object:
+    if key == "approve" and isinstance(value, dict):
+        return cast("dict[str, Any]", value)
     if key == "check":
         commands = [value] if isinstance(value, str) else value
         if isinstance(commands, list) and all(isinstance(each, str) for each in commands):  # pyright: ignore[reportUnknownVariableType]
@@ -234,6 +265,12 @@ def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) ->
             f"{path} asks for the sandbox {sandbox!r}, which is not isolated by us",
             hint=f"If that is what you want, say it yourself: --sandbox {sandbox}",
         )
+    apart = said.get("sandbox") or sandbox
+    if "approve" in found and apart != "docker" and "approve" not in said and _loosens(found):
+        raise UsageError(
+            f"{path} lets commands run without asking, and they are not isolated by us",
+            hint="If that is what you want, say it yourself with --approve",
+        )
     network = str(found.get("network", "none"))
     if _opens_this_network(network) and "network" not in said:
         raise UsageError(
@@ -253,6 +290,14 @@ def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) ->
             f"{path}: the workspace {workspace!r} lies outside the project",
             hint="Name it with --workspace",
         )
+
+
+def _loosens(found: Mapping[str, Any]) -> bool:
+    """Whether the project's policy lets more run than ``ask`` would."""
+    approve = found["approve"]
+    if isinstance(approve, str):
+        return approve not in ("ask", "read-only")
+    return bool(approve.get("allow")) or approve.get("default", "ask") == "auto"
 
 
 def _opens_this_network(network: str) -> bool:

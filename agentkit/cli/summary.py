@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from agentkit.approvals.policy import Policy
 from agentkit.cli import text
 from agentkit.cli.settings import Settings
 from agentkit.cli.story import Line, Style
@@ -41,7 +42,7 @@ def header(session_id: str, agent: Agent, settings: Settings, ground: Ground) ->
         how = "edited in place" if ground.folder == ground.source else "edited in a copy"
         yield Line(f"workspace  {text.clean(str(ground.source))} ({how})")
     yield Line(f"limits     {agent.limits.describe()}")
-    yield Line(f"approval   {settings.approve}")
+    yield Line(f"approval   {text.clean(Policy.of(agent.approval).describe())}")
     for server in agent.mcp:
         yield Line(f"mcp        {server.name}: {text.clip(text.clean(server.where), 200)}")
     for command in settings.check:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from agentkit.approvals.policy import Policy
 from agentkit.errors import LimitReached, ModelError, ToolError, UnusableAnswer
 from agentkit.escalation import packets
 from agentkit.escalation.evidence import Finding
@@ -86,7 +87,7 @@ async def _plan(run: Run, rung: Rung, packet: str) -> None:
     name = new_name(run, "plan")
     short = replace(rung, max_tokens=min(rung.max_tokens, MAX_TOKENS))
     planner = open_apart(run, name, short, PLANNER, role="plan", tools=entries)
-    planner.tools, planner.approval, planner.tool_state = tools, "read-only", {}
+    planner.tools, planner.approval, planner.tool_state = tools, Policy("read-only"), {}
     planner.append(Message(text=packet, source="agentkit"))
     try:
         plan = await _ask_for_it(planner)

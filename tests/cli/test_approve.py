@@ -171,3 +171,43 @@ def test_no_on_the_terminal_has_a_reason(workspace: Path, terminals: list[Termin
         said = server.requests[-1].body["messages"]
     assert "The user declined this call: Use the API." in str(said)
     assert not (workspace / "made").exists()
+
+
+def test_rules_from_a_file_and_what_the_project_may_not_say(
+    cli: Cli, workspace: Path, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('allow = ["touch made*"]\ndeny = ["touch bad*"]\n')
+    script = [bash("touch made"), bash("touch bad"), bash("git status; ls"), "Done."]
+    with FakeDeepSeek(script) as server:
+        ran = cli("run", "x", *asking(workspace, server), "--approve", str(rules))
+        assert ran.code == 0, ran.out + ran.err
+        assert "approval   ask, rules: 1 allow, 1 deny" in ran.out
+    assert (workspace / "made").exists()
+    assert not (workspace / "bad").exists()
+    (workspace / "agentkit.toml").write_text('[approve]\nallow = ["touch *"]\n')
+    with FakeDeepSeek(["Done."]) as server:
+        options = [each if each != "mine" else "other" for each in asking(workspace, server)]
+        refused = cli("run", "x", *options)
+        assert (refused.code, "--approve" in refused.err) == (2, True)
+        (workspace / "agentkit.toml").write_text('[approve]\ndeny = ["touch *"]\n')
+        assert cli("run", "x", *options).code == 0
+        for wrong in ("never", str(tmp_path / "none.toml")):
+            assert cli("run", "x", *options, "--approve", wrong).code == 2
+
+
+def test_the_question_shows_what_runs(workspace: Path, terminals: list[Terminal]) -> None:
+    nasty = "ls \u202e\x1b[2K\n\n\n\n\n\n\n\ntouch made # \x1b]0;title\x07"
+    with FakeDeepSeek([bash(nasty), "As you like."]) as server:
+        terminals.append(Terminal(["run", "x", *asking(workspace, server)]))
+        terminals[0].until("run it?")
+        seen = terminals[0].seen
+        terminals[0].say("n")
+        terminals[0].say("")
+        terminals[0].end()
+    question = seen[seen.index("wants to run") :]
+    assert "ls \\u202e\\x1b[2K" in question
+    assert "[7 empty lines]" in question
+    assert "touch made # \\x1b]0;title\\x07" in question
+    assert "risk: high" in question
+    assert not (workspace / "made").exists()

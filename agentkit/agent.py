@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from agentkit.models.endpoint import Endpoint
     from agentkit.models.retry import RetryPolicy
     from agentkit.sandbox import Progress, SandboxProvider
+    from agentkit.skills import Skill
     from agentkit.state import State
     from agentkit.stores import Store
 
@@ -66,6 +67,8 @@ class Agent:
     limits: Limits = field(default_factory=Limits)
     checks: Sequence[str] = ()
     """Commands that must exit 0 in the sandbox before any run may finish."""
+    skills: Sequence[Skill | str | os.PathLike[str]] = ()
+    """Folders with a ``SKILL.md``, read now: listed in the head, read on demand; see ``skills``."""
     output_type: Any = None
     """A pydantic model, or any type pydantic knows: ``Result.data`` is a validated instance."""
     planner: Rung | None = None
@@ -134,6 +137,11 @@ class Agent:
 
     def _all_tools(self) -> list[Tool]:
         tools = [as_tool(each) for each in self.tools]
+        if self.skills:
+            from agentkit.skills import loaded, skill_tool
+
+            object.__setattr__(self, "skills", loaded(self.skills))
+            tools += [skill_tool(cast("Sequence[Skill]", self.skills))] if self.skills else []
         if self.output_type is None:
             object.__setattr__(self, "_structured", None)
             return tools

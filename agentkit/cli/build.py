@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agentkit.ladder import Dialect, Ladder, Rung
     from agentkit.run import Briefing
     from agentkit.sandbox import Progress, Sandbox, SandboxProvider
+    from agentkit.skills import Skill
     from agentkit.stores import Store
     from agentkit.tools import Preset
 
@@ -134,6 +135,7 @@ def make_agent(
         off_peak_wait=settings.off_peak_wait,
         hooks=hooks,
         approval=policy_of(settings.approve),
+        skills=_skills(settings, ground.folder, progress),
         briefing=_briefing(preset.briefing, ground.folder),
         surroundings=_surroundings(ground.folder),
         base_url=settings.base_url,
@@ -145,6 +147,18 @@ def make_agent(
         progress=progress,
         mcp=servers,
     )
+
+
+def _skills(settings: Settings, folder: Path | None, progress: Progress) -> tuple[Skill, ...]:
+    """The skills that the settings ask for; what is wrong with others is shown."""
+    from agentkit.skills import discover
+
+    if settings.skills == "none":
+        return ()
+    found = discover(folder, project=settings.skills == "all")
+    for problem in found.problems:
+        progress(problem)
+    return found.skills
 
 
 def _surroundings(folder: Path | None) -> list[Surrounding]:

@@ -125,6 +125,14 @@ class Options:
             "An MCP server of agentkit.toml, or all of a TOML file; may be repeated.",
         ),
     ] = None
+    skills: Annotated[
+        str | None,
+        _option(
+            "--skills",
+            "all|user|none",
+            "Whose skills the model is told of: the project's and yours, or yours. [default: all]",
+        ),
+    ] = None
     home: Annotated[
         str | None,
         _option(

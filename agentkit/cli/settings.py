@@ -41,6 +41,7 @@ class Settings:
     base_url: str = ""
     api_key_env: str = ""
     dialect: str = ""
+    skills: str = "all"
     check: tuple[str, ...] = ()
     max_cost: float = 5.0
     max_turns: int = 500
@@ -111,6 +112,7 @@ def _said(given: Options) -> dict[str, Any]:
 
 def _validate(settings: Settings) -> None:
     _one_of("--workspace-mode", settings.workspace_mode, get_args(Mode))
+    _one_of("--skills", settings.skills, ("all", "user", "none"))
     if settings.dialect:
         _one_of("--dialect", settings.dialect, DIALECTS)
     kind, _, name = settings.sandbox.partition(":")

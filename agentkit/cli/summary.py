@@ -12,6 +12,7 @@ from agentkit.approvals.policy import Policy
 from agentkit.cli import text
 from agentkit.cli.settings import Settings
 from agentkit.cli.story import Line, Style
+from agentkit.skills import Skill
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
@@ -45,6 +46,9 @@ def header(session_id: str, agent: Agent, settings: Settings, ground: Ground) ->
     yield Line(f"approval   {text.clean(Policy.of(agent.approval).describe())}")
     for server in agent.mcp:
         yield Line(f"mcp        {server.name}: {text.clip(text.clean(server.where), 200)}")
+    if agent.skills:
+        names = ", ".join(each.name for each in agent.skills if isinstance(each, Skill))
+        yield Line(f"skills     {text.clip(names, 200)}")
     for command in settings.check:
         yield Line(f"check      {text.clip(text.clean(command), 200)}")
     if settings.from_project:

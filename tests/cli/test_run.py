@@ -249,3 +249,19 @@ def _until(condition: Any, seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.02)
+
+
+def test_a_projects_skill_is_listed_and_a_bad_one_is_named(cli: Cli, workspace: Path) -> None:
+    for name in ("release", "broken"):
+        (workspace / ".agents/skills" / name).mkdir(parents=True)
+        told = "description: How to release." if name == "release" else ""
+        text = f"---\nname: {name}\n{told}\n---\n"
+        (workspace / ".agents/skills" / name / "SKILL.md").write_text(text)
+    with FakeDeepSeek(["Done.", "Done."]) as server:
+        ran = cli("run", "x", *local(workspace, server))
+        assert ran.code == 0, ran.err
+        assert "skills     release" in ran.out
+        assert "broken is left out: it has no description" in ran.out + ran.err
+        assert "release (project): How to release." in server.requests[0].raw.decode()
+        assert cli("run", "x", *local(workspace, server), "--skills", "none").code == 0
+        assert "How to release" not in server.requests[1].raw.decode()

@@ -30,6 +30,7 @@ def run(name: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]
     ("name", "expected"),
     [
         ("own_tools.py", ["9 November", "[finished, 4 turns"]),
+        ("approvals_and_skills.py", ["asked: touch dist/notes (risk medium", "dist holds notes"]),
         ("streaming.py", ["-> temperature({'city': 'Oulu'})", "** Give the", "[finished,"]),
         ("service.py", ["20 of 20 done"]),
         ("http_service.py", ["Of article 5 we have 5 pieces.", "another tenant sees: 404"]),

@@ -361,7 +361,8 @@ async def test_a_cancelled_run_leaves_no_span_open(seen: Seen) -> None:
         async with agent(server, seen).session() as session:
             async for event in session.stream("Do it"):
                 if event.type == "model.requested":
-                    while not server.requests:  # a connection without one would be nobody's
+                    # A connection without a request would be nobody's. Another thread serves it.
+                    while not server.requests:  # noqa: ASYNC110
                         await anyio.sleep(0.01)
                     session.cancel()
     assert attributes(seen.one("chat deepseek-flash"))["agentkit.cancelled"] is True

@@ -118,8 +118,12 @@ def _listen(
             "the HTTP service needs uvicorn, which is not installed",
             hint="pip install 'agentkit-deepseek[serve]'",
         ) from error
+    from agentkit.serve.connections import BACKLOG, BoundedProtocol, make_room
+
     config = uvicorn.Config(
         service,
+        http=BoundedProtocol.of(make_room()),
+        backlog=BACKLOG,
         host=host,
         port=port,
         log_config=None,  # its own lines go where ours go

@@ -380,8 +380,9 @@ async def test_the_next_command_after_a_fork_bomb_is_clean(
             bomb = await shell.run("b() { b | b & }; b", timeout=2)
             first = await shell.run('/bin/true && echo "$KEEP:$PWD"', timeout=20)
             clean = await shell.run('/bin/true && echo "$KEEP:$PWD"', timeout=20)
-        # What the bomb has printed meanwhile comes first.
-        assert (first.exit_code, first.output.data[-10:]) == (0, b"kept:/tmp\n")
+        # What the bomb printed until it was ended is there, too, before or behind it.
+        assert first.exit_code == 0
+        assert b"kept:/tmp\n" in first.output.data
         assert (clean.exit_code, clean.output.data) == (0, b"kept:/tmp\n")
         assert bomb.shell_restarted or first.shell_restarted, "what went with it was said"
         assert await settled(sandbox, before) <= before

@@ -34,7 +34,7 @@ async def sh(sandbox: DockerSandbox, command: str) -> str:
 
 
 def test_no_image_names_a_registry() -> None:
-    for path in FOLDER.glob("*/*"):
+    for path in (*FOLDER.glob("base/*"), *FOLDER.glob("node/*"), *FOLDER.glob("python/*")):
         text = path.read_text()
         assert not re.search(r"https?://|--index-url|\b\d+\.\d+\.\d+\.\d+\b", text), path
     assert len(list(FOLDER.glob("*/Dockerfile"))) == 3

@@ -33,6 +33,8 @@ from agentkit.sandboxes._scripts import quote
 __all__ = ["Transfer"]
 
 _CHUNK = 1 << 18
+_FAREWELL = 10.0
+"""Seconds for the other side to read the last word and go."""
 _TAR = "command -v tar >/dev/null 2>&1"
 
 # The length of each chunk is a line before it, and 0 is the end: a connection over TLS cannot be
@@ -155,8 +157,12 @@ class Transfer:
             except OSError as error:
                 raise _local_error(Path(error.filename or path), error) from error
             await reader.finish(lambda text: write_error(path, text))
-            with suppress(ChannelClosed):
+            with suppress(ChannelClosed), anyio.move_on_after(_FAREWELL):
                 await channel.send(b"end\n")
+                # Until it has read that and gone: closing our end of an ssh client ends the client,
+                # which may not have passed it on yet, and the work would be undone.
+                while True:
+                    await channel.receive()
         finally:
             with anyio.CancelScope(shield=True):
                 await channel.aclose()

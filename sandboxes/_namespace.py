@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from agentkit.errors import EngineUnavailable
@@ -30,6 +31,8 @@ while :; do AK_CMD=init cat <&3 & wait $!; [ $? -gt 128 ] || exit 0; done
 """
 _ENTER = 'cd -- "$0" && exec "$@"'
 _START_LIMIT = 10.0
+_TRIES = 5
+"""bubblewrap fails where a mount of the machine (a container's) goes while it goes through them."""
 
 
 def unavailable() -> str:
@@ -37,12 +40,17 @@ def unavailable() -> str:
     for program in ("bwrap", "nsenter", "setsid"):
         if shutil.which(program) is None:
             return f"{program} is not installed"
-    try:
-        probe = [*_arguments(Path("/"), ()), "true"]
-        done = subprocess.run(probe, capture_output=True, timeout=_START_LIMIT, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    return done.stderr.decode("utf-8", "replace").strip() if done.returncode else ""
+    probe = [*_arguments(Path("/"), ()), "true"]
+    said = ""
+    for _ in range(_TRIES):
+        try:
+            done = subprocess.run(probe, capture_output=True, timeout=_START_LIMIT, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        if not done.returncode:
+            return ""
+        said = done.stderr.decode("utf-8", "replace").strip()
+    return said or "bwrap failed"
 
 
 class Namespace:
@@ -77,6 +85,12 @@ class Namespace:
             self._process.wait()
 
     def _start(self) -> tuple[subprocess.Popen[bytes], int]:
+        for _ in range(_TRIES - 1):
+            with suppress(EngineUnavailable):
+                return self._try()
+        return self._try()
+
+    def _try(self) -> tuple[subprocess.Popen[bytes], int]:
         reader, writer = os.pipe()
         try:
             arguments = [
@@ -102,6 +116,9 @@ class Namespace:
             ready = output.readline()
         if not told or not ready:
             process.kill()
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             process.wait()
             raise EngineUnavailable(
                 "bubblewrap could not make a namespace",

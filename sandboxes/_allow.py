@@ -91,7 +91,7 @@ def parse_allow(text: str) -> AllowList:
     rules = tuple(_rule(entry) for entry in entries if entry)
     if not rules:
         raise UsageError(
-            "allow: names no host", hint="For instance allow:example.org,*.example.net,10.0.0.5:8080"
+            "allow: names no host", hint="For instance allow:example.org,*.example.net,10.0.0.5:80"
         )
     return AllowList(rules)
 

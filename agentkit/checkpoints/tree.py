@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
 Kind = Literal["f", "l", "d"]
 """A file, a symbolic link, a folder."""
@@ -142,7 +142,7 @@ def decode(data: bytes) -> dict[str, Entry]:
     for line in data.split(b"\0") if data else []:
         kind, mode, size, content, name = line.split(b" ", 4)
         entries[os.fsdecode(name)] = Entry(
-            kind.decode(),  # type: ignore[arg-type]
+            cast("Kind", kind.decode()),
             int(mode, 8),
             int(size),
             content.decode(),

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from agentkit.cli.settings import URL_VARIABLE, Settings, is_loopback, policy_of
+from agentkit.cli.settings import URL_VARIABLE, Settings, is_loopback, policy_of, settle
 from agentkit.errors import UsageError
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
+    from agentkit.cli.options import Options
     from agentkit.facts import Surrounding
     from agentkit.hooks import Hooks
     from agentkit.ladder import Dialect, Ladder, Rung
@@ -33,6 +34,28 @@ class Ground:
     """The user's folder; None where the work is in somebody else's container."""
     folder: Path | None
     """What the sandbox gets: the same, or a copy."""
+
+
+def settle_for_sessions(given: Options) -> Settings:
+    """The settings of sessions that others will begin; what each would refuse is refused now.
+
+    Raises:
+        UsageError: one of them cannot be used.
+    """
+    from agentkit.cli.servers import load_servers
+    from agentkit.sandboxes._workspace import checked_workspace
+
+    settings = settle(given)
+    load_preset(settings.preset)
+    require_key(settings, load_ladder(settings))
+    load_servers(settings)
+    if settings.workspace_mode == "copy":
+        raise UsageError(
+            "--workspace-mode copy means nothing here: its patch is applied on the command line"
+        )
+    if not settings.sandbox.startswith("container:"):
+        checked_workspace(settings.workspace)
+    return settings
 
 
 def open_store(home: str) -> Store:

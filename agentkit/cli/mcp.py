@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentkit.cli.acp import LogLevel
 from agentkit.cli.options import Options, takes_options
-from agentkit.errors import SessionError, UsageError
+from agentkit.errors import SessionError
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
@@ -23,24 +23,12 @@ def mcp(given: Options, log_level: LogLevel = "") -> None:
     A client calls `run_task` with a task, and with a session's id to go on with it. The options
     are those of `run`; the log goes to standard error. `docs/mcp.md` has clients' settings.
     """
-    from agentkit.cli.build import load_ladder, load_preset, open_store, require_key
+    from agentkit.cli.build import open_store, settle_for_sessions
     from agentkit.cli.pipes import protocol_alone
-    from agentkit.cli.servers import load_servers
-    from agentkit.cli.settings import settle
     from agentkit.mcp.connection import require_sdk
-    from agentkit.sandboxes._workspace import checked_workspace
 
     require_sdk()
-    settings = settle(given)
-    load_preset(settings.preset)
-    require_key(settings, load_ladder(settings))
-    load_servers(settings)
-    if settings.workspace_mode == "copy":
-        raise UsageError(
-            "--workspace-mode copy means nothing here: its patch is applied on the command line"
-        )
-    if not settings.sandbox.startswith("container:"):
-        checked_workspace(settings.workspace)
+    settings = settle_for_sessions(given)
     store = open_store(settings.home)
     from agentkit import logs
 

@@ -46,21 +46,10 @@ def serve(
     start goes on with it. `docs/serve.md` has the routes.
     """
     from agentkit import logs
-    from agentkit.cli.build import load_ladder, open_store, require_key
-    from agentkit.cli.servers import load_servers
-    from agentkit.cli.settings import settle
-    from agentkit.sandboxes._workspace import checked_workspace
+    from agentkit.cli.build import open_store, settle_for_sessions
     from agentkit.serve import kept_token, router
 
-    settings = settle(given)
-    require_key(settings, load_ladder(settings))
-    load_servers(settings)
-    if settings.workspace_mode == "copy":
-        raise UsageError(
-            "--workspace-mode copy means nothing here: its patch is applied on the command line"
-        )
-    if not settings.sandbox.startswith("container:"):
-        checked_workspace(settings.workspace)
+    settings = settle_for_sessions(given)
     store = open_store(settings.home)
     token, fresh = kept_token(store.folder)
     service = router(

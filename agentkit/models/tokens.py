@@ -9,6 +9,9 @@ by kind is at most 4%; single pieces of 8 KB are off by up to 10%, odd Python da
 from __future__ import annotations
 
 import re
+from typing import TypeVar
+
+_Text = TypeVar("_Text", bytes, str)
 
 _SAMPLE = 2048
 _WINDOWS = 4
@@ -53,11 +56,11 @@ def exact_tokens(data: bytes) -> int | None:
     return len(ds_token.encode(data.decode("utf-8", "replace")))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
 
 
-def _windows(data: bytes | str) -> list[bytes] | list[str]:
+def _windows(data: _Text) -> list[_Text]:
     if len(data) <= _SAMPLE * _WINDOWS:
-        return [data]  # type: ignore[list-item]
+        return [data]
     step = (len(data) - _SAMPLE) // (_WINDOWS - 1)
-    return [data[at * step : at * step + _SAMPLE] for at in range(_WINDOWS)]  # type: ignore[misc]
+    return [data[at * step : at * step + _SAMPLE] for at in range(_WINDOWS)]
 
 
 def _weigh(text: str) -> float:

@@ -19,6 +19,8 @@ import pytest
 from agentkit.errors import EngineUnavailable
 from agentkit.sandboxes import Docker
 
+from .streams import use_every_stream
+
 pytestmark = [
     pytest.mark.docker,
     # The docker package neither closes its pipes to ssh nor waits for its end.
@@ -122,27 +124,7 @@ async def test_every_kind_of_stream_works_over_ssh(
     sandbox = await Docker(workspace=workspace, host=host).open("ssh")
     try:
         assert sandbox.host_workspace is None
-        shell = await sandbox.shell()
-        assert (await shell.run("export A=1; cd /tmp; (exit 7)")).exit_code == 7
-        assert (await shell.run("echo $A; pwd")).output.data == b"1\n/tmp\n"
-        assert (await shell.run("yes", flood_limit=4 << 20)).ended == "flood"
-        assert (await shell.run("sleep 60", timeout=0.2)).exit_code == 124
-        data = bytes(range(256)) * 4096
-        assert (await sandbox.exec("cat", stdin=data)).output.data == data
-        job = await sandbox.start_job("read x; echo got $x; exit 3")
-        await job.write(b"words\n", end=True)
-        assert await job.wait(20) == 3
-        assert (await job.poll()).data == b"got words\n"
-        pty = await sandbox.open_pty("echo early; exit 4")
-        seen = b""
-        while pty.exit_code is None:
-            seen += await pty.read(timeout=5)
-        assert (seen, pty.exit_code) == (b"early\r\n", 4)
-        await pty.close()
-        (tmp_path / "large").write_bytes(data)
-        await sandbox.upload(tmp_path / "large", "up/large")
-        await sandbox.download("up", tmp_path / "back")
-        assert (tmp_path / "back" / "large").read_bytes() == data
+        await use_every_stream(sandbox, tmp_path)
     finally:
         await sandbox.close()
 

@@ -43,7 +43,7 @@ def ask(server: Server, method: str, path: str, **headers: str) -> tuple[int, An
 
 
 def test_the_doors(serve: MakeServer) -> None:
-    server = serve(["Done."] * 3, tokens=TENANTS)
+    server = serve([], tokens=TENANTS)
     port = urlsplit(server.address).port
     # Tokens.
     for wrong in ("", "Bearer", "Bearer wrong-token-0123456789", f"Basic {ALICE}", ALICE):
@@ -63,7 +63,10 @@ def test_the_doors(serve: MakeServer) -> None:
         assert ask(server, "GET", "/sessions", origin=origin)[0] == 403
     for origin in (f"http://127.0.0.1:{port}", "https://known.example.com"):
         assert ask(server, "GET", "/sessions", origin=origin)[0] == 200
-    # Bodies.
+
+
+def test_bodies(serve: MakeServer) -> None:
+    server = serve(["Done."], tokens=TENANTS)
     as_json = {"content-type": "application/json"}
     client = server.client(ALICE)
     assert client.post("/sessions", json={"message": "x" * 1_100_000}).status_code == 413
@@ -80,7 +83,11 @@ def test_the_doors(serve: MakeServer) -> None:
         assert answer.status_code == status, (body, answer.text)
     assert client.post("/sessions", content=b"a=1").status_code == 415
     assert client.get("/sessions").json() == {"sessions": [], "next": None}
-    # What is not there, and what is not to be seen.
+
+
+def test_what_is_not_there_and_what_is_not_to_be_seen(serve: MakeServer) -> None:
+    server = serve(["Done."] * 3, tokens=TENANTS)
+    client = server.client(ALICE)
     session = client.post("/sessions", json={"message": "Hello", "metadata": {"n": 1}}).json()["id"]
     follow(client, session)
     bob = server.client(BOB)

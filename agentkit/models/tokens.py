@@ -9,9 +9,7 @@ by kind is at most 4%; single pieces of 8 KB are off by up to 10%, odd Python da
 from __future__ import annotations
 
 import re
-from typing import TypeVar
-
-_Text = TypeVar("_Text", bytes, str)
+from collections.abc import Sequence
 
 _SAMPLE = 2048
 _WINDOWS = 4
@@ -56,7 +54,7 @@ def exact_tokens(data: bytes) -> int | None:
     return len(ds_token.encode(data.decode("utf-8", "replace")))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
 
 
-def _windows(data: _Text) -> list[_Text]:
+def _windows(data: bytes | str) -> Sequence[bytes | str]:
     if len(data) <= _SAMPLE * _WINDOWS:
         return [data]
     step = (len(data) - _SAMPLE) // (_WINDOWS - 1)

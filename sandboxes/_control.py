@@ -85,7 +85,7 @@ class Control:
         self._greeting = greeting
         self._channel: Channel | None = None
         self._scanner = Scanner()
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._sessions: set[int] = set()
         self._ooms = 0
         self._owed: list[str] = []

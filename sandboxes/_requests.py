@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agentkit.sandboxes._scripts import quote
 
-__all__ = ["DIALECTS", "Dialect", "State", "apart_body", "parse_report", "shell_body", "with_input"]
+__all__ = [
+    "DIALECTS",
+    "Dialect",
+    "Report",
+    "State",
+    "apart_body",
+    "is_plain",
+    "parse_report",
+    "parse_state",
+    "plain_epilogue",
+    "shell_body",
+    "with_input",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +34,54 @@ class Dialect:
     name: str
     out: int
     err: int
-    dump: str
-    """Prints the state: exported variables, NUL, functions and aliases."""
+    state: tuple[str, str, str]
+    """Prints traps; functions and aliases; exported variables."""
+
+    def dump(self, between: str) -> str:
+        """Shell code that prints all three."""
+        return f" && {between}".join(self.state)
 
 
 DIALECTS = {
     # dash knows one-digit descriptors only, prints no functions and no reusable aliases.
-    "sh": Dialect("sh", 8, 9, r"\command export -p"),
+    "sh": Dialect("sh", 8, 9, (":", ":", r"\command export -p")),
     "bash": Dialect(
         "bash",
         253,
         254,
-        r"\command export -p; \command printf '\0'; \command declare -f; \command alias -p",
+        (
+            r"\command trap -p",
+            r"\command declare -f && \command alias -p",
+            r"\command export -p",
+        ),
     ),
 }
 
+_SHORT = 4096
+"""Longer lines are not looked at: what their end takes does not count."""
+
+_OWN = r"""
+    \. | : | alias | bg | bind | break | builtin | caller | case | cd | command | compgen |
+    complete | compopt | continue | coproc | declare | dirs | disown | do | done | echo | elif |
+    else | enable | esac | eval | exec | exit | export | false | fc | fg | fi | for | function |
+    getopts | hash | help | history | if | in | jobs | kill | let | local | logout | mapfile |
+    popd | printf | pushd | pwd | read | readarray | readonly | return | select | set | shift |
+    shopt | source | suspend | test | then | time | times | trap | true | type | typeset | ulimit
+    | umask | unalias | unset | until | wait | while
+"""
+"""What bash (5.3 and before) does itself when it is the first word of a command."""
+
 _NAME = re.compile(rb"^(?:declare -\S*x\S* |export )([A-Za-z_]\w*)", re.MULTILINE)
 
-_MARK = re.compile(rb"^(?:declare -\S+|export) AK_CMD=.*$", re.MULTILINE)
+_PLAIN = re.compile(
+    r"""
+    (?: (?: ^ | [ ]* (?: \| | \|\| | && | ; ) [ ]* )            # each program of the line:
+        (?! (?: WORDS ) (?: [ ;|&] | $ ) ) [\w./+-]+            # its name, none of the shell's own
+        (?: [ ]+ (?: [\w./,:=@%+-] | '[^'\n]*' | "[^"$`\\!\n]*" )+ | [ ]+ 2>&1 )*
+    )+ [ ]*
+    """.replace("WORDS", _OWN),
+    re.VERBOSE | re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +92,8 @@ class State:
     exports: bytes = b""
     definitions: bytes = b""
     """Functions and aliases."""
-
-    def facts(self) -> tuple[bytes, ...]:
-        """The state without the mark that every command changes."""
-        return (self.cwd, _MARK.sub(b"", self.exports), self.definitions)
+    traps: bytes = field(default=b"", compare=False)
+    """Not kept, but to know of: what they do may change the rest at any time."""
 
     def names(self) -> frozenset[bytes]:
         """Exported names (a line inside a value may look like one; then it does in every state)."""
@@ -72,60 +112,106 @@ class Report:
     """What C says at a command's end."""
 
     code: int
+    changed: bool
+    """Whether its state comes, on the error stream."""
     pid: int
     job: int
     """The process that C put into the background last; 0 if none."""
-    state: State
+    cwd: bytes
+    """Empty where it cannot have changed."""
 
 
 def parse_report(payload: bytes) -> Report:
-    head, cwd, exports, definitions, *_ = (*payload.split(b"\0"), b"", b"")
-    code, pid, *job = head.split()
-    state = State(cwd.removesuffix(b"\n"), exports, definitions)
-    return Report(int(code), int(pid), int(job[0]) if job else 0, state)
+    head, _, cwd = payload.partition(b"\0")
+    code, changed, pid, *job = head.split()
+    number = int(job[0]) if job else 0
+    return Report(int(code), changed == b"1", int(pid), number, cwd.removesuffix(b"\n"))
 
 
-def _report(dialect: Dialect) -> str:
+def parse_state(payload: bytes, cwd: bytes) -> State:
+    traps, definitions, exports = payload.split(b"\0", 2)
+    return State(cwd, exports, definitions, traps)
+
+
+def is_plain(command: str) -> bool:
+    """Whether a line only starts programs, which cannot change the shell that starts them.
+
+    True says so for a bash that has no functions, aliases, traps or loaded builtins; False says
+    nothing.
+    """
+    return len(command) < _SHORT and _PLAIN.fullmatch(command) is not None
+
+
+def _report(dialect: Dialect, scratch: str) -> str:
     """Shell code that reports an end: the status is $1, the record's nonce $2.
 
-    Status, directory and state go to C's own error stream, which no command holds, so that a
-    background job's output cannot run into them; output gets one record, in one write. Each write
-    costs the way to us more than it costs the shell, so there are few: `pwd` prints by itself only
-    where PWD is not the directory (the user may have set it).
+    Status and directory go to the output, behind whatever the command printed, in one write (short
+    enough to stay in one piece beside what background jobs print). The state goes to C's own error
+    stream, which no command holds. Each write costs the way to us more than it costs the shell, and
+    bash makes one of every line that it prints: so it first writes the state to a file, and sends
+    it only if it is not what it sent last.
+
+    ``printf -v`` and ``read`` fail where all variables were made read-only; an assignment would
+    end the shell. `pwd` prints by itself only where PWD is not the directory (the user may have
+    set it).
     """
-    head = "\\command printf '\\036%s:%s %s\\0"
-    facts = '"$2" "$1" "$$ ${!-}"'
+    changed = '\\set -- 1 "$@"'
+    if dialect.name == "bash" and scratch:
+        file = quote(scratch)
+        changed = (
+            f"if {{ {dialect.dump('')} && \\command printf '\\0'; }} >|{file}"
+            f" && IFS= \\command read -rd '' _akn <{file} && [[ $_akn == \"${{_akl-}}\" ]];"
+            ' then \\set -- 0 "$@"; else \\command printf -v _akl %s "${_akn-}" || \\command :;'
+            f" {changed}; fi"
+        )
+    here = 'case ${PWD-} in /*) \\command [ . -ef "$PWD" ] ;; *) \\command false ;; esac'
+    head = "\\command printf '\\036%s:%s %s %s\\0"
+    facts = '"$3" "$2" "$1" "$$ ${!-}"'
+    dump = dialect.dump("\\command printf '\\0' && ")
+    tail = "\\command printf ':%s\\036\\n' \"$3\""
     return (
-        f'{{ if \\command [ . -ef "${{PWD-}}" ]; then {head}%s\\n\\0\' {facts} "$PWD";'
-        f" else {head}' {facts}; \\command pwd; \\command printf '\\0'; fi; {dialect.dump};"
-        " \\command printf '\\0:%s\\036\\n' \"$2\";"
-        f' \\command printf \'\\036%s::%s\\036\\n\' "$2" "$2" >&{dialect.out};'
-        f" }} >&{dialect.err} 2>/dev/null; \\shift 2"
+        f"{{ \\command unset AK_CMD _akn || \\command :; {changed};"
+        f' if {here}; then {head}%s:%s\\036\\n\' {facts} "$PWD" "$3";'
+        f" else {head}' {facts}; \\command pwd; {tail}; fi >&{dialect.out};"
+        f' \\command [ "$1" = 0 ] || {{ \\command printf \'\\036%s:\' "$3"; {dump}; {tail}; }};'
+        f" }} >&{dialect.err} 2>/dev/null; \\shift 3"
     )
 
 
 def epilogue(dialect: Dialect, nonce: str, *, stateful: bool) -> str:
-    """Have the end reported on both streams.
+    """Have the end reported.
 
     Not by a function, which the user could unset. A function named `command` would be in the way:
     it does not outlive the command that makes it. bash reads its script from a pipe byte by byte
-    (0.5 us each), so for it the code lies in a read-only variable; see ``start_text``.
+    (0.2 us each), so for it the code lies in a read-only variable; see ``start_text``.
     """
     if stateful:
-        code = '\\command eval "$_ak"' if dialect.name == "bash" else _report(dialect)
+        code = '\\command eval "$_ak"' if dialect.name == "bash" else _report(dialect, "")
         return f'\\set -- "$?" {nonce} "$@"; \\unset -f command; {code}\n'
-    facts = "\\command printf '\\036%s:%s %s\\0:%s\\036\\n'"
-    plain = f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce} >&{dialect.out}"
-    return (
-        f'{{ {facts} {nonce} "$?" "$$ ${{!-}}" {nonce} >&{dialect.err}; {plain}; }} 2>/dev/null\n'
-    )
+    plain = f"\\command printf '\\036%s::%s\\036\\n' {nonce} {nonce}"
+    return f"{{ {_facts(nonce)} >&{dialect.out}; {plain} >&{dialect.err}; }} 2>/dev/null\n"
 
 
-def start_text(dialect: Dialect, state: State, removed: frozenset[bytes], nonce: str) -> bytes:
-    """Set C up: descriptors, then the state of the shell before it."""
+def plain_epilogue(dialect: Dialect, nonce: str) -> str:
+    """The same after a plain command: nothing but its status."""
+    return f"{_facts(nonce)} >&{dialect.out}\n"
+
+
+def _facts(nonce: str) -> str:
+    return f'\\command printf \'\\036%s:%s 0 %s:%s\\036\\n\' {nonce} "$?" "$$ ${{!-}}" {nonce}'
+
+
+def start_text(
+    dialect: Dialect, state: State, removed: frozenset[bytes], nonce: str, scratch: str
+) -> bytes:
+    """Set C up: descriptors, then the state of the shell before it.
+
+    Args:
+        scratch: a file that C may write; "" where there is none.
+    """
     lines = [f"exec {dialect.out}>&1 {dialect.err}>&2 >/dev/null 2>&1"]
     if dialect.name == "bash":
-        lines.append(f"readonly _ak={quote(_report(dialect))}")
+        lines.append(f"readonly _ak={quote(_report(dialect, scratch))}")
     lines += [f"unset {name.decode()}" for name in sorted(removed)]
     for part in (state.exports, state.definitions):
         if part.strip():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import anyio
@@ -61,6 +61,9 @@ class _Call:
     nonce: str
     cookie: str
     split: bool = False
+    stateful: bool = False
+    """Whether it runs in the shell itself, which reports what becomes of its state."""
+    report: requests.Report | None = None
     out: Keeper = field(init=False)
     err: Keeper = field(init=False)
     began: float = field(default_factory=_clock)
@@ -84,7 +87,24 @@ class _Call:
         if self.limits.on_output is not None:
             self.limits.on_output(data)
 
-    def finished(self, nonce: str) -> bool:
+    def ended(self) -> bool:
+        """Whether the shell has reported the command's end, all of it."""
+        if self.report is None and (payload := self.records.get((STDOUT, self.nonce))):
+            self.report = requests.parse_report(payload)
+        if self.stateful and self.report is not None and not self.report.changed:
+            return True
+        return self.told(self.nonce)
+
+    def state(self, before: requests.State) -> requests.State:
+        """The shell's state after the command; only once it has ended."""
+        if self.report is None or not (cwd := self.report.cwd):
+            return before
+        if not self.report.changed:
+            return before if cwd == before.cwd else replace(before, cwd=cwd)
+        return requests.parse_state(self.records[STDERR, self.nonce], cwd)
+
+    def told(self, nonce: str) -> bool:
+        """Whether the record of that name came on both streams."""
         return (STDOUT, nonce) in self.records and (STDERR, nonce) in self.records
 
     def flooded(self) -> bool:
@@ -126,7 +146,7 @@ class PersistentShell:
         self._kind: ShellKind = kind
         self._state = requests.State(cwd=workdir.encode("utf-8", "surrogateescape"))
         self._initial: frozenset[bytes] = frozenset()
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._channel: Channel | None = None
         self._scanners: dict[int, Scanner] = {}
         self._dialect = requests.DIALECTS["sh"]
@@ -155,9 +175,14 @@ class PersistentShell:
         limits = Limits(timeout, idle_timeout, keep, flood_limit, on_output)
         async with self._lock:
             restarted = await self._ready()
-            call = self._new_call(limits, split=False)
-            body = requests.shell_body(self._dialect, command, status=self._status, split=False)
-            after = requests.epilogue(self._dialect, call.nonce, stateful=True)
+            call = self._new_call(limits, stateful=True)
+            plain = self._steady() and requests.is_plain(command)
+            status = 0 if plain else self._status
+            body = requests.shell_body(self._dialect, command, status=status, split=False)
+            if plain:
+                after = requests.plain_epilogue(self._dialect, call.nonce)
+            else:
+                after = requests.epilogue(self._dialect, call.nonce, stateful=True)
             text = requests.request_text(call.cookie, body, after)
             return await self._perform(call, text, b"", restarted)
 
@@ -206,9 +231,14 @@ class PersistentShell:
 
     # One command, from its text to its result.
 
-    def _new_call(self, limits: Limits, *, split: bool) -> _Call:
+    def _new_call(self, limits: Limits, *, split: bool = False, stateful: bool = False) -> _Call:
         self._count += 1
-        return _Call(limits, new_nonce(), f"{self._prefix}{self._count}:", split)
+        return _Call(limits, new_nonce(), f"{self._prefix}{self._count}:", split, stateful)
+
+    def _steady(self) -> bool:
+        """Whether programs cannot change the shell's state: nothing of the user's has a say."""
+        state = self._state
+        return self._dialect.name == "bash" and not (state.definitions or state.traps)
 
     async def _perform(self, call: _Call, text: bytes, stdin: bytes, restarted: bool) -> ExecResult:
         self._busy = call
@@ -256,7 +286,7 @@ class PersistentShell:
 
     async def _follow(self, call: _Call) -> Ended | None:
         examine = time.monotonic() + _EXAMINE
-        while not (call.finished(call.nonce) or call.finished(self._key)):
+        while not (call.ended() or call.told(self._key)):
             moment, limit = call.deadline()
             left = moment - time.monotonic()
             if left <= 0:
@@ -293,10 +323,10 @@ class PersistentShell:
             code = int(died[1:])
             restarted = True
             await self._start_shell()
-        elif (own := call.records.get((STDERR, call.nonce))) is not None:
-            code = self._note(report := requests.parse_report(own))
-            if report.state.cwd:
-                await self._remember(report.state)
+        elif call.ended() and call.report is not None:
+            code = self._note(call.report)
+            if call.stateful:
+                await self._remember(call)
             restarted = await self._defuse(call) or restarted
         else:
             code, restarted = 137, True
@@ -319,12 +349,12 @@ class PersistentShell:
             duration=time.monotonic() - call.started,
         )
 
-    async def _remember(self, state: requests.State) -> None:
+    async def _remember(self, call: _Call) -> None:
         """Keep the state for the shell's end, and where it changed also for that of our process."""
-        changed = self._keeper is not None and state.facts() != self._state.facts()
-        self._state = state
-        if changed and self._keeper is not None:
-            await self._keeper.save(self.name, state)
+        before = self._state
+        self._state = call.state(before)
+        if self._keeper is not None and self._state != before:
+            await self._keeper.save(self.name, self._state)
 
     def _note(self, report: requests.Report) -> int:
         """Keep what the next command's end will need; the exit status."""
@@ -381,9 +411,9 @@ class PersistentShell:
     async def _drain(self, call: _Call, seconds: float) -> bool:
         """Read for so long, or until C's end was reported; True then."""
         with anyio.move_on_after(seconds):
-            while not call.finished(self._key):
+            while not call.told(self._key):
                 await self._receive(call)
-        return call.finished(self._key)
+        return call.told(self._key)
 
     async def _stop_quietly(self, call: _Call) -> None:
         call.limits = Limits(keep=0)
@@ -393,7 +423,7 @@ class PersistentShell:
             self._control.owe(call.cookie)
             await self._discard(close_only=True)
             return
-        if call.finished(self._key):
+        if call.told(self._key):
             await self._start_quietly()
 
     async def _start_quietly(self) -> None:
@@ -490,7 +520,9 @@ class PersistentShell:
         self._key = new_nonce()
         self._expect(self._key)
         await self._send(f"{self._key}\n".encode())
-        greeting = await self._await_record(self._key)
+        call = _Call(Limits(keep=0), self._key, "")
+        await self._await_end(call)
+        greeting = call.records[STDERR, self._key]
         number, _, dialect = greeting[1:].decode().partition(" ")
         self._supervisor = int(number)
         self._dialect = requests.DIALECTS[dialect]
@@ -517,21 +549,24 @@ class PersistentShell:
         nonce = new_nonce()
         self._expect(self._key, nonce)
         removed = self._initial - state.names() if state.exports else frozenset[bytes]()
-        await self._send(requests.start_text(self._dialect, state, removed, nonce))
-        payload = await self._await_record(nonce)
-        report = requests.parse_report(payload)
-        self._pid, self._job, self._state = report.pid, report.job, report.state
+        folder = await self._control.folder(self._sandbox_id)
+        scratch = f"{folder}/state.{self.name}" if folder else ""
+        await self._send(requests.start_text(self._dialect, state, removed, nonce, scratch))
+        call = _Call(Limits(keep=0), nonce, "", stateful=True)
+        await self._await_end(call)
+        assert call.report is not None
+        self._pid, self._job = call.report.pid, call.report.job
+        self._state = call.state(state)
         self._initial = self._initial or self._state.names()
         self._busy = None
 
-    async def _await_record(self, nonce: str) -> bytes:
-        call = _Call(Limits(keep=0), nonce, "")
+    async def _await_end(self, call: _Call) -> None:
         with anyio.move_on_after(_START_LIMIT):
-            while not call.finished(nonce):
+            while not call.ended():
                 await self._receive(call)
-                if nonce != self._key and call.finished(self._key):
+                if call.nonce != self._key and call.told(self._key):
                     raise _Died
-            return call.records[STDERR, nonce]
+            return
         raise ChannelClosed(f"no shell within {_START_LIMIT:g} s")
 
     async def _discard(self, *, close_only: bool = False) -> None:

@@ -88,7 +88,7 @@ async def create_container(
     user = provider.user
     if user is None and provider.workspace_mode == "mount":
         user = await _mount_user(engine, workspace)
-    security = await engine.call(lambda: security_options(engine))
+    security = security_options(engine)
     facts = await engine.call(lambda: engine.api.inspect_image(image))
     config = _config(provider, workspace, user or "", security)
     outward = egress.environment if egress else {}

@@ -36,6 +36,7 @@ _REASONS = (
 )
 # What is no ASCII stays as it is, so that words of other languages do not grow fivefold.
 _SPECIAL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f\\]")
+_OCTAL = {bytes([value]): b"\\0%03o" % value for value in range(256)}
 
 Pour = Callable[[str, bytes], Awaitable[ExecResult]]
 """Runs a command with this standard input."""
@@ -149,11 +150,7 @@ class Files:
 
 def escaped(data: bytes) -> str:
     """The form in which ``printf %b`` takes any bytes; to be sent with ``surrogateescape``."""
-    return _SPECIAL.sub(_octal, data).decode("utf-8", "surrogateescape")
-
-
-def _octal(found: re.Match[bytes]) -> bytes:
-    return b"\\0%03o" % found[0][0]
+    return _SPECIAL.sub(lambda found: _OCTAL[found[0]], data).decode("utf-8", "surrogateescape")
 
 
 def unreadable(path: str, kind: bytes) -> FileError:

@@ -28,6 +28,7 @@ from agentkit.sandbox import (
     Shell,
 )
 from agentkit.sandboxes import _search
+from agentkit.sandboxes._call import Limits
 from agentkit.sandboxes._channel import Channel
 from agentkit.sandboxes._control import Control
 from agentkit.sandboxes._files import Files
@@ -35,7 +36,7 @@ from agentkit.sandboxes._forking import Forking
 from agentkit.sandboxes._jobs import Jobs
 from agentkit.sandboxes._pty import PtySession, Terminal, check_size
 from agentkit.sandboxes._saved import StateKeeper, end_lost_commands
-from agentkit.sandboxes._shell import Limits, PersistentShell, ShellKind, reject_nul
+from agentkit.sandboxes._shell import PersistentShell, ShellKind, reject_nul
 from agentkit.sandboxes._shield import shielded
 from agentkit.sandboxes._transfer import Transfer
 

@@ -102,7 +102,7 @@ done
 # _kill ...: freeze until nobody new appears, then kill all and C; print how many there were.
 # _reap PREFIX: end everything that carries a cookie of this sandbox or lives in its sessions.
 CONTROL = r"""
-LC_ALL=C
+export LC_ALL=C
 _plain=$(printf %o $((0666 & ~$(umask))))
 _sids=' '
 _own=
@@ -301,12 +301,17 @@ _put() {
     else printf '' >"$n"
     fi
 }
+_dress() {
+    # Give the new file $1 the mode $3, or that of the file $2 which it replaces. What it has by
+    # itself needs no process to be set.
+    if [ -n "$3" ]; then [ "$3" = "$_plain" ] || chmod "$3" -- "$1"
+    elif [ -e "$2" ]; then
+        # busybox knows no --reference.
+        chmod --reference="$2" -- "$1" 2>/dev/null || chmod "$(stat -c %a -- "$2")" -- "$1"
+    fi
+}
 _commit() {
-    m=$3
-    [ -n "$m" ] || [ ! -e "$2" ] || m=$(stat -c %a -- "$2")
-    # What a new file has by itself needs no process to be set.
-    [ "$m" != "$_plain" ] || m=
-    if { [ -z "$m" ] || chmod "$m" -- "$1"; } && mv -f -- "$1" "$2" 2>/dev/null; then return; fi
+    if _dress "$@" && mv -f -- "$1" "$2" 2>/dev/null; then return; fi
     # A file that is itself a mount point cannot be replaced, only filled.
     cat <"$1" >"$2"; r=$?
     rm -f -- "$1"

@@ -23,7 +23,7 @@ def security_options(engine: Engine) -> list[str]:
     version = tuple(int(part) for part in engine.api.api_version.split("."))
     if version >= _BLOCKS_IO_URING:
         return options
-    if "Podman" in str(engine.api.version().get("Components")):
+    if "Podman" in str(engine.facts.get("Components")):
         return options
     return [*options, f"seccomp={_profile()}"]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import anyio
@@ -13,14 +11,14 @@ import anyio
 from agentkit.errors import SandboxError, SandboxGone
 from agentkit.sandbox import DEFAULT_KEEP, FLOOD_LIMIT, Ended, ExecResult, OutputCallback
 from agentkit.sandboxes import _requests as requests
+from agentkit.sandboxes._call import Call, Limits, clock
 from agentkit.sandboxes._channel import STDERR, STDOUT, Channel, ChannelClosed
 from agentkit.sandboxes._control import Control, Host, Target
-from agentkit.sandboxes._output import Keeper
 from agentkit.sandboxes._records import Record, Scanner, new_nonce
 from agentkit.sandboxes._saved import StateKeeper
 from agentkit.sandboxes._scripts import SUPERVISOR
 
-__all__ = ["Limits", "PersistentShell", "ShellKind", "reject_nul"]
+__all__ = ["PersistentShell", "ShellKind", "reject_nul"]
 
 ShellKind = Literal["auto", "bash", "sh"]
 
@@ -29,94 +27,6 @@ GRACE = 0.5
 _EXAMINE = 1.0
 _START_LIMIT = 20.0
 _SETTLE_LIMIT = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When to stop a command, and what to keep of its output."""
-
-    timeout: float | None = 300.0
-    idle_timeout: float | None = None
-    keep: int = DEFAULT_KEEP
-    flood: int = FLOOD_LIMIT
-    on_output: OutputCallback | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("timeout", "idle_timeout"):
-            value = getattr(self, name)
-            if value is not None and (math.isnan(value) or value < 0):
-                raise ValueError(f"{name} must be 0 or more seconds, or None; got {value}")
-
-
-def _clock() -> float:
-    """Seconds that go on while this machine is suspended, as process start times do."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-@dataclass(slots=True)
-class _Call:
-    """One command under way."""
-
-    limits: Limits
-    nonce: str
-    cookie: str
-    split: bool = False
-    stateful: bool = False
-    """Whether it runs in the shell itself, which reports what becomes of its state."""
-    report: requests.Report | None = None
-    out: Keeper = field(init=False)
-    err: Keeper = field(init=False)
-    began: float = field(default_factory=_clock)
-    """When the sandbox may have begun with it: before it was sent."""
-    started: float = field(default_factory=time.monotonic)
-    heard: float = field(default_factory=time.monotonic)
-    records: dict[tuple[int, str], bytes] = field(default_factory=dict[tuple[int, str], bytes])
-    asks: str = field(default_factory=new_nonce)
-    """The record by which the shell asks for the command's input."""
-    ready: anyio.Event = field(default_factory=anyio.Event)
-
-    def __post_init__(self) -> None:
-        self.out, self.err = Keeper(self.limits.keep), Keeper(self.limits.keep)
-
-    def age(self) -> float:
-        return _clock() - self.began
-
-    def take(self, stream: int, data: bytes) -> None:
-        (self.err if stream == STDERR and self.split else self.out).add(data)
-        self.heard = time.monotonic()
-        if self.limits.on_output is not None:
-            self.limits.on_output(data)
-
-    def ended(self) -> bool:
-        """Whether the shell has reported the command's end, all of it."""
-        if self.report is None and (payload := self.records.get((STDOUT, self.nonce))):
-            self.report = requests.parse_report(payload)
-        if self.stateful and self.report is not None and not self.report.changed:
-            return True
-        return self.told(self.nonce)
-
-    def state(self, before: requests.State) -> requests.State:
-        """The shell's state after the command; only once it has ended."""
-        if self.report is None or not (cwd := self.report.cwd):
-            return before
-        if not self.report.changed:
-            return before if cwd == before.cwd else replace(before, cwd=cwd)
-        return requests.parse_state(self.records[STDERR, self.nonce], cwd)
-
-    def told(self, nonce: str) -> bool:
-        """Whether the record of that name came on both streams."""
-        return (STDOUT, nonce) in self.records and (STDERR, nonce) in self.records
-
-    def flooded(self) -> bool:
-        return self.out.total + self.err.total > self.limits.flood
-
-    def deadline(self) -> tuple[float, Ended]:
-        """The moment of the nearest limit, and its name."""
-        total = math.inf if self.limits.timeout is None else self.started + self.limits.timeout
-        idle = (
-            math.inf if self.limits.idle_timeout is None else self.heard + self.limits.idle_timeout
-        )
-        return (total, "timeout") if total <= idle else (idle, "idle")
 
 
 class PersistentShell:
@@ -153,7 +63,7 @@ class PersistentShell:
         self._key = ""
         self._old_keys: tuple[str, ...] = ()
         self._supervisor = self._pid = self._job = self._count = self._status = 0
-        self._busy: _Call | None = None
+        self._busy: Call | None = None
         self._opened = self._look = 0.0
         self._closed = False
 
@@ -231,16 +141,16 @@ class PersistentShell:
 
     # One command, from its text to its result.
 
-    def _new_call(self, limits: Limits, *, split: bool = False, stateful: bool = False) -> _Call:
+    def _new_call(self, limits: Limits, *, split: bool = False, stateful: bool = False) -> Call:
         self._count += 1
-        return _Call(limits, new_nonce(), f"{self._prefix}{self._count}:", split, stateful)
+        return Call(limits, new_nonce(), f"{self._prefix}{self._count}:", split, stateful)
 
     def _steady(self) -> bool:
         """Whether programs cannot change the shell's state: nothing of the user's has a say."""
         state = self._state
         return self._dialect.name == "bash" and not (state.definitions or state.traps)
 
-    async def _perform(self, call: _Call, text: bytes, stdin: bytes, restarted: bool) -> ExecResult:
+    async def _perform(self, call: Call, text: bytes, stdin: bytes, restarted: bool) -> ExecResult:
         self._busy = call
         self._expect(self._key, call.nonce, call.asks)
         try:
@@ -256,7 +166,7 @@ class PersistentShell:
                 await self._stop_quietly(call)
             raise
 
-    async def _converse(self, call: _Call, text: bytes, stdin: bytes) -> Ended | None:
+    async def _converse(self, call: Call, text: bytes, stdin: bytes) -> Ended | None:
         """Send the request and follow it; the name of the limit that ended it, or None."""
         if not stdin and len(text) < 1 << 16:
             await self._send(text)
@@ -275,7 +185,7 @@ class PersistentShell:
             raise broken
         return ended
 
-    async def _feed(self, call: _Call, text: bytes, stdin: bytes) -> None:
+    async def _feed(self, call: Call, text: bytes, stdin: bytes) -> None:
         try:
             await self._send(text)
             if stdin:
@@ -284,7 +194,7 @@ class PersistentShell:
         except ChannelClosed:
             return
 
-    async def _follow(self, call: _Call) -> Ended | None:
+    async def _follow(self, call: Call) -> Ended | None:
         examine = time.monotonic() + _EXAMINE
         while not (call.ended() or call.told(self._key)):
             moment, limit = call.deadline()
@@ -301,7 +211,7 @@ class PersistentShell:
                 await self._receive(call)
         return None
 
-    async def _receive(self, call: _Call) -> None:
+    async def _receive(self, call: Call) -> None:
         assert self._channel is not None
         stream, data = await self._channel.receive()
         for piece in self._scanners[stream].feed(data):
@@ -316,7 +226,7 @@ class PersistentShell:
         assert self._channel is not None
         await self._channel.send(data)
 
-    async def _result(self, call: _Call, ended: Ended | None, restarted: bool) -> ExecResult:
+    async def _result(self, call: Call, ended: Ended | None, restarted: bool) -> ExecResult:
         """Read the records, replace a shell that died, and say how the command ended."""
         died = call.records.get((STDOUT, self._key))
         if died is not None:
@@ -338,7 +248,7 @@ class PersistentShell:
         self._status = code
         return self._make_result(call, code, ended or "exit", restarted)
 
-    def _make_result(self, call: _Call, code: int, ended: Ended, restarted: bool) -> ExecResult:
+    def _make_result(self, call: Call, code: int, ended: Ended, restarted: bool) -> ExecResult:
         return ExecResult(
             exit_code=code,
             output=call.out.result(),
@@ -349,7 +259,7 @@ class PersistentShell:
             duration=time.monotonic() - call.started,
         )
 
-    async def _remember(self, call: _Call) -> None:
+    async def _remember(self, call: Call) -> None:
         """Keep the state for the shell's end, and where it changed also for that of our process."""
         before = self._state
         self._state = call.state(before)
@@ -364,7 +274,7 @@ class PersistentShell:
         self._pid, self._job = report.pid, report.job
         return report.code
 
-    async def _defuse(self, call: _Call) -> bool:
+    async def _defuse(self, call: Call) -> bool:
         """End a fork bomb that has just kept this command from starting a process."""
         if b"fork" not in call.out.last() + call.err.last() or not await self._crowded():
             return False
@@ -387,7 +297,7 @@ class PersistentShell:
     async def _start_over(self) -> None:
         """End all that this shell has started: which command's the bomb is cannot be known."""
         self._job = 0
-        everything = _Call(Limits(keep=0), new_nonce(), self._prefix, began=self._opened)
+        everything = Call(Limits(keep=0), new_nonce(), self._prefix, began=self._opened)
         await self._stop(everything, grace=0)
         if self._channel is not None:
             await self._start_shell()
@@ -396,7 +306,7 @@ class PersistentShell:
 
     # What goes wrong.
 
-    async def _stop(self, call: _Call, grace: float = GRACE) -> None:
+    async def _stop(self, call: Call, grace: float = GRACE) -> None:
         """Kill the command and C, and wait for the supervisor to report it."""
         with anyio.CancelScope(shield=True):
             target = Target(self._supervisor, self._pid, call.cookie, self._job)
@@ -408,14 +318,14 @@ class PersistentShell:
             if not await self._drain(call, _SETTLE_LIMIT):
                 await self._discard()
 
-    async def _drain(self, call: _Call, seconds: float) -> bool:
+    async def _drain(self, call: Call, seconds: float) -> bool:
         """Read for so long, or until C's end was reported; True then."""
         with anyio.move_on_after(seconds):
             while not call.told(self._key):
                 await self._receive(call)
         return call.told(self._key)
 
-    async def _stop_quietly(self, call: _Call) -> None:
+    async def _stop_quietly(self, call: Call) -> None:
         call.limits = Limits(keep=0)
         try:
             await self._stop(call)
@@ -434,7 +344,7 @@ class PersistentShell:
         else:
             self._busy = None
 
-    async def _lost(self, call: _Call) -> ExecResult:
+    async def _lost(self, call: Call) -> ExecResult:
         """The stream broke under a command: find out why, and have a shell again."""
         revived = False
         with anyio.CancelScope(shield=True):
@@ -515,12 +425,12 @@ class PersistentShell:
         await self._control.open()
         arguments = ["/bin/sh", "-c", SUPERVISOR, "agentkit", self._kind]
         self._channel = await self._host.spawn(arguments, {"AK_SHELL": self._prefix})
-        self._opened = _clock()
+        self._opened = clock()
         self._scanners = {STDOUT: Scanner(), STDERR: Scanner()}
         self._key = new_nonce()
         self._expect(self._key)
         await self._send(f"{self._key}\n".encode())
-        call = _Call(Limits(keep=0), self._key, "")
+        call = Call(Limits(keep=0), self._key, "")
         await self._await_end(call)
         greeting = call.records[STDERR, self._key]
         number, _, dialect = greeting[1:].decode().partition(" ")
@@ -552,7 +462,7 @@ class PersistentShell:
         folder = await self._control.folder(self._sandbox_id)
         scratch = f"{folder}/state.{self.name}" if folder else ""
         await self._send(requests.start_text(self._dialect, state, removed, nonce, scratch))
-        call = _Call(Limits(keep=0), nonce, "", stateful=True)
+        call = Call(Limits(keep=0), nonce, "", stateful=True)
         await self._await_end(call)
         assert call.report is not None
         self._pid, self._job = call.report.pid, call.report.job
@@ -560,7 +470,7 @@ class PersistentShell:
         self._initial = self._initial or self._state.names()
         self._busy = None
 
-    async def _await_end(self, call: _Call) -> None:
+    async def _await_end(self, call: Call) -> None:
         with anyio.move_on_after(_START_LIMIT):
             while not call.ended():
                 await self._receive(call)

@@ -21,6 +21,7 @@ from agentkit.sandboxes._disk import DiskWatch, in_bytes
 from agentkit.sandboxes._egress import NETWORK, Egress, open_egress
 from agentkit.sandboxes._engine import Engine, connect
 from agentkit.sandboxes._merge import merge_into_folder
+from agentkit.sandboxes._mounted import MountedFiles, find_mounted
 from agentkit.sandboxes._owner import FORK_IMAGE, LABEL, SESSION, remove, sweep
 from agentkit.sandboxes._runtime import new_sandbox_id
 from agentkit.sandboxes._shell import ShellKind
@@ -296,6 +297,8 @@ class DockerSandbox(EngineSandbox):
         """The image that was made for this sandbox alone, and goes with it."""
         self.egress: Egress | None = None
         self._told = False
+        self._mounted: MountedFiles | None = None
+        self._mounted_sought = False
         self._disk = DiskWatch(engine, container, in_bytes(provider.disk), provider.host_workspace)
         self._full = ""
 
@@ -336,6 +339,35 @@ class DockerSandbox(EngineSandbox):
             f"docker {self._container[:12]} · {self._image} · {p.memory} memory · {p.pids} pids"
             f" · network {p.network} · workspace {p.workspace_mode}"
         )
+
+    async def read_file(self, path: str, *, max_bytes: int = 16 << 20) -> bytes:
+        self._check_open()
+        if mounted := await self._near():
+            full = self._files.absolute(path)
+            data = await anyio.to_thread.run_sync(mounted.read, full, max_bytes)
+            if data is not None:
+                return data
+        return await super().read_file(path, max_bytes=max_bytes)
+
+    async def write_file(self, path: str, data: bytes, *, mode: int | None = None) -> None:
+        self._check_open()
+        if mounted := await self._near():
+            full = self._files.absolute(path)
+            # The thread is waited for: a cancelled write has happened, or it has not.
+            if await anyio.to_thread.run_sync(mounted.write, full, data, mode):
+                return
+        await super().write_file(path, data, mode=mode)
+
+    async def _near(self) -> MountedFiles | None:
+        """The way to the workspace past the container, where there is one and it is alive."""
+        folder = self.host_workspace
+        if folder is None or self._provider.user is not None:
+            return None
+        if not self._mounted_sought:
+            hidden = self._provider.tmpfs
+            self._mounted = await find_mounted(self._control, folder, WORKDIR, hidden)
+            self._mounted_sought = True
+        return self._mounted if self._control.alive() else None
 
     async def examine(self) -> Ended | None:
         full = await self._disk.look()
@@ -457,8 +489,14 @@ class DockerSandbox(EngineSandbox):
             lambda: self._engine.api.start(self._container), container=self._container
         )
         await self._control.aclose()
+        # It was mounted once more, which may be another folder by the same name.
+        self._mounted, self._mounted_sought = None, False
         await self.let_out()
         return True
+
+    async def _drop_streams(self) -> None:
+        self._mounted, self._mounted_sought = None, True
+        await super()._drop_streams()
 
     async def _dispose(self) -> None:
         await self._drop_streams()

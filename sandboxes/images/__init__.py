@@ -110,7 +110,8 @@ def ensure_image(
             progress(f"building the sandbox image {tag} (first use; a minute or two)")
             _build(client, tag, parent, progress, nocache=force)
         image: Any = client.images.get(tag)  # its type stubs are incomplete
-        image.tag(name, "latest")
+        if f"{name}:latest" not in image.tags:
+            image.tag(name, "latest")
     return tag
 
 

@@ -1,0 +1,158 @@
+"""Files of a mounted workspace, straight from this machine's disk: a tenth of the time.
+
+Only where it makes no difference: the path leads through folders and to a file that are the
+sandbox user's own, by no link. For everything else the way through the sandbox is taken, which
+follows its links, knows its mounts, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import weakref
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from agentkit.sandboxes._control import Control
+from agentkit.sandboxes._scripts import quote
+
+__all__ = ["MountedFiles", "find_mounted"]
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_LARGE = 64 << 20
+"""Bytes from which on the limits of the sandbox's own processes are to say what may be written."""
+
+
+async def find_mounted(
+    control: Control, folder: Path, inside: str, hidden: Collection[str]
+) -> MountedFiles | None:
+    """Open the folder, if what the sandbox sees under ``inside`` is this very one, and its user's.
+
+    Args:
+        hidden: paths inside under which the sandbox sees something else.
+    """
+    # An engine may run on another kernel (Docker Desktop), see another folder by that name, or
+    # give users other numbers.
+    ask = f"read -r b <{_BOOT}; echo $b $(stat -L -c '%d %i %u' {quote(inside)}) $(id -u) $_plain"
+    _, reply = await control.request(ask)
+    told = reply.decode("ascii", "replace").split()
+    if len(told) != 6:
+        return None
+    boot, device, inode, owner, user, plain = told
+    with suppress(OSError):
+        found = MountedFiles(folder, inside, hidden, int(plain, 8))
+        if (boot, device, inode) == found.identity:
+            return found if owner == user else None
+    return None
+
+
+class _Different(Exception):
+    """Here the sandbox might see, or might be allowed, something else."""
+
+
+class MountedFiles:
+    """A folder, held open for as long as this object lives; each call may run in any thread."""
+
+    def __init__(self, root: Path, inside: str, hidden: Collection[str], plain: int) -> None:
+        self._root = os.open(root, _FOLDER)
+        weakref.finalize(self, os.close, self._root)
+        facts = os.fstat(self._root)
+        self.identity = (_BOOT.read_text().strip(), str(facts.st_dev), str(facts.st_ino))
+        self._owner, self._group = facts.st_uid, facts.st_gid
+        self._inside = inside + "/"
+        self._hidden = tuple(path.rstrip("/") + "/" for path in hidden)
+        self._plain = plain
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """The file's bytes; None where it has more than ``limit``, or is not for us to read."""
+        with suppress(_Different, OSError):
+            folder, name = self._parent(path, 0o100)
+            try:
+                descriptor = os.open(name, _FILE, dir_fd=folder)
+            finally:
+                os.close(folder)
+            with os.fdopen(descriptor, "rb", buffering=0) as file:
+                facts = os.fstat(descriptor)
+                if not stat.S_ISREG(facts.st_mode):
+                    raise _Different
+                self._check(facts, 0o400)
+                data = file.read(limit + 1)
+                # One read may bring less than there is.
+                while len(data) < min(facts.st_size, limit + 1) and (more := file.read(limit)):
+                    data += more
+            return data if len(data) <= limit else None
+        return None
+
+    def write(self, path: str, data: bytes, mode: int | None) -> bool:
+        """Put the file there in one step; False where nothing was done, as it is not for us.
+
+        The mode is that of the file before, or what the sandbox gives to a new one.
+        """
+        if len(data) > _LARGE:
+            return False
+        with suppress(_Different, OSError):
+            folder, name = self._parent(path, 0o300)
+            try:
+                before = self._mode(folder, name)
+                self._replace(folder, name, data, before if mode is None else mode)
+            finally:
+                os.close(folder)
+            return True
+        return False
+
+    def _mode(self, folder: int, name: str) -> int:
+        try:
+            facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return self._plain
+        if not stat.S_ISREG(facts.st_mode):
+            raise _Different
+        self._check(facts, 0)
+        return stat.S_IMODE(facts.st_mode)
+
+    def _replace(self, folder: int, name: str, data: bytes, mode: int) -> None:
+        temporary = f"{name}.{secrets.token_hex(4)}.tmp"
+        try:
+            with os.fdopen(os.open(temporary, _NEW, 0o600, dir_fd=folder), "wb") as file:
+                file.write(data)
+                file.flush()
+                if os.geteuid() == 0:
+                    around = os.fstat(folder)
+                    inherits = around.st_mode & stat.S_ISGID
+                    group = around.st_gid if inherits else self._group
+                    os.fchown(file.fileno(), self._owner, group)
+                os.fchmod(file.fileno(), mode)
+            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+
+    def _parent(self, path: str, need: int) -> tuple[int, str]:
+        """Open the folder of that path, one name at a time, and return it with the last name."""
+        inside = path.startswith(self._inside)
+        if not inside or any(f"{path}/".startswith(hidden) for hidden in self._hidden):
+            raise _Different
+        *folders, name = path.removeprefix(self._inside).split("/")
+        here = os.dup(self._root)
+        try:
+            for folder in folders:
+                self._check(os.fstat(here), 0o100)
+                below = os.open(folder, _FOLDER, dir_fd=here)
+                os.close(here)
+                here = below
+            self._check(os.fstat(here), need)
+        except BaseException:
+            os.close(here)
+            raise
+        return here, name
+
+    def _check(self, facts: os.stat_result, need: int) -> None:
+        """Refuse what another user owns, or this one may not use: root, here, may do all."""
+        if facts.st_uid != self._owner or facts.st_mode & need != need:
+            raise _Different

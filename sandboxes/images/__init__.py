@@ -106,10 +106,11 @@ def ensure_image(
     if name != BASE_NAME and (force or not _has(client, tag)):
         parent = ensure_image(client, BASE_NAME, progress=progress, force=force)
     with _engine_errors(tag):
-        if force or not _exists(client, tag):
+        image: Any = None if force else _find(client, tag)
+        if image is None:
             progress(f"building the sandbox image {tag} (first use; a minute or two)")
             _build(client, tag, parent, progress, nocache=force)
-        image: Any = client.images.get(tag)  # its type stubs are incomplete
+            image = client.images.get(tag)
         if f"{name}:latest" not in image.tags:
             image.tag(name, "latest")
     return tag
@@ -134,15 +135,14 @@ def _content_hash(name: str) -> str:
 
 def _has(client: docker.DockerClient, tag: str) -> bool:
     with _engine_errors(tag):
-        return _exists(client, tag)
+        return _find(client, tag) is not None
 
 
-def _exists(client: docker.DockerClient, tag: str) -> bool:
+def _find(client: docker.DockerClient, tag: str) -> Any:  # the type stubs are incomplete
     try:
-        client.images.get(tag)
+        return client.images.get(tag)
     except ImageNotFound:
-        return False
-    return True
+        return None
 
 
 def _build(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acp import text_block, tool_content, tool_diff_content
@@ -17,6 +18,7 @@ from acp.schema import (
 )
 
 from agentkit.acp.opening import Places
+from agentkit.approvals.visible import hidden, visible
 from agentkit.events import ApprovalAsked
 
 Content = ContentToolCallContent | FileEditToolCallContent | TerminalToolCallContent
@@ -31,6 +33,12 @@ _KINDS: Mapping[str, ToolKind] = {
     "task": "other",
 }
 _LONGEST = 200
+_IN_DIFFS = {
+    "create": ("file_text",),
+    "str_replace": ("old_str", "new_str"),
+    "insert": ("new_str",),
+}
+"""What the diff of an edit tells, beside the edit's command and path."""
 
 
 def kind(tool: str, arguments: Arguments) -> ToolKind:
@@ -41,7 +49,7 @@ def kind(tool: str, arguments: Arguments) -> ToolKind:
 
 
 def title(tool: str, arguments: Arguments, places: Places) -> str:
-    """One line that says what the call does."""
+    """One line that says what the call does; what would be hidden in it is an escape."""
     path = arguments.get("path")
     if tool == "str_replace_editor":
         name = places.to_editor(str(path or "")) or path
@@ -55,7 +63,8 @@ def title(tool: str, arguments: Arguments, places: Places) -> str:
 
 
 def _line(words: str) -> str:
-    line = " ".join(words.split())
+    lines = (" ".join(each.split()) for each in visible(words).split("\n"))
+    line = " ⏎ ".join(filter(None, lines))  # a comment ends where its line does
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
@@ -90,6 +99,25 @@ def diffs(tool: str, arguments: Arguments, places: Places) -> list[Content]:
             return []
 
 
+def _whole(asked: ApprovalAsked, changes: Sequence[Content]) -> list[Content]:
+    """All of the arguments, as code, which no editor takes for markup; not what a diff tells."""
+    edit = str(asked.arguments.get("command"))
+    told = ("command", "path", *_IN_DIFFS.get(edit, ())) if changes else ()
+    shown: list[Content] = []
+    for name, value in given(asked.arguments).items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if name not in told or hidden(text):
+            shown.append(tool_content(text_block(f"{visible(name)}:\n{_code(visible(text))}")))
+    return shown
+
+
+def _code(text: str) -> str:
+    """A block of Markdown that the text itself cannot end."""
+    ticks = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, ticks + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
 def given(arguments: Arguments) -> dict[str, Any]:
     """The arguments, without those that were left out."""
     return {name: value for name, value in arguments.items() if value is not None}
@@ -103,14 +131,16 @@ def words(text: str) -> list[Content]:
 def described(id: str, asked: ApprovalAsked, places: Places) -> ToolCallUpdate:
     """The whole call and its risk: nobody can approve what they cannot see."""
     risk = f"Risk: {asked.risk}. " if asked.risk else ""
+    changes = diffs(asked.tool, asked.arguments, places)
     return ToolCallUpdate(
         tool_call_id=id,
         title=title(asked.tool, asked.arguments, places),
         kind=kind(asked.tool, asked.arguments),
         status="pending",
         content=[
-            *diffs(asked.tool, asked.arguments, places),
-            *words(risk + "; ".join(asked.reasons)),
+            *changes,
+            *_whole(asked, changes),
+            *words(risk + visible("; ".join(asked.reasons))),
         ]
         or None,
         locations=locations(asked.arguments, places) or None,

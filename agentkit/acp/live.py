@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -26,11 +27,13 @@ from agentkit.session import Session
 
 log = logs.get(__name__)
 
-_OPTIONS = [
-    PermissionOption(option_id="allow", name="Allow", kind="allow_once"),
-    PermissionOption(option_id="always", name="Always allow this tool", kind="allow_always"),
-    PermissionOption(option_id="reject", name="Reject", kind="reject_once"),
-]
+
+def _options(always: str) -> list[PermissionOption]:
+    return [
+        PermissionOption(option_id="allow", name="Allow", kind="allow_once"),
+        PermissionOption(option_id="always", name=always, kind="allow_always"),
+        PermissionOption(option_id="reject", name="Reject", kind="reject_once"),
+    ]
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ class LiveSession:
         """
         session = self._session
         if session is None:
+            self._closed = anyio.Event()  # an earlier try that failed has set it
             session = self._session = cast("Session", await tasks.start(self._hold))
         return session
 
@@ -192,7 +196,7 @@ class LiveSession:
     async def _ask(self, session: Session, event: ApprovalAsked) -> None:
         """Put a question to the person at the editor; somebody elsewhere may be quicker."""
         allowed, reason = True, ""
-        if event.tool not in self._always:
+        if self._kind(event) not in self._always:
             allowed, reason = await self._permission(event)
         with suppress(AlreadyAnswered, NotAsked):
             await session.approve(event.call_id, allowed, reason)
@@ -200,8 +204,10 @@ class LiveSession:
     async def _permission(self, event: ApprovalAsked) -> tuple[bool, str]:
         """The answer, and the reason of a no."""
         call = self._updates.question(event)
+        what = "tool" if self._kind(event) == event.tool else "exact call"
+        options = _options(f"Always allow this {what}")
         try:
-            response = await self._client.request_permission(self.id, call, _OPTIONS)
+            response = await self._client.request_permission(self.id, call, options)
         except RequestError as error:
             return False, f"the editor could not ask: {error}"
         except ConnectionError:
@@ -210,8 +216,20 @@ class LiveSession:
         if chosen.outcome == "cancelled":
             return False, "the question was closed without an answer"
         if chosen.option_id == "always":
-            self._always.add(event.tool)
+            self._always.add(self._kind(event))
         return chosen.option_id in ("always", "allow"), ""
+
+    def _kind(self, event: ApprovalAsked) -> str:
+        """What an "always" is for: a tool; where it runs commands, or is not known, this call."""
+        known = self._agent.table.get(event.tool)
+        if known is not None and known.script is None:
+            return event.tool
+        if known is None and any(
+            event.tool.startswith(f"{each.name}__") for each in self._agent.mcp
+        ):
+            return event.tool
+        arguments = json.dumps(dict(event.arguments), sort_keys=True, default=str)
+        return f"{event.tool}: {arguments}"
 
 
 def _response(session: Session, turn: _Turn) -> PromptResponse:

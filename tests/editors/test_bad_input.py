@@ -7,13 +7,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import anyio
 import pytest
 from acp import RequestError
+from anyio.lowlevel import checkpoint
 
-from agentkit import Agent
+from agentkit import Agent, Session
+from agentkit.acp.live import LiveSession
+from agentkit.errors import SessionError
 from agentkit.stores.sqlite import SQLiteStore
 from agentkit.testing import Call, FakeDeepSeek, Reply
 
@@ -257,3 +263,30 @@ async def test_an_editor_that_never_reads_does_not_hold_up_the_end(folder: Path)
         await until(lambda: len(server.requests) >= 2)
         process.stdin.close()
         assert await asyncio.wait_for(process.wait(), 60) == 0
+
+
+async def test_close_waits_for_the_sandbox_after_a_failed_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+
+    @asynccontextmanager
+    async def session(_agent: Agent, _id: str, *, resume: bool) -> AsyncGenerator[Session]:
+        del resume
+        order.append("open")
+        if len(order) == 1:
+            raise SessionError("not now")
+        yield cast("Session", object())
+        for _ in range(5):
+            await checkpoint()
+        order.append("gone")
+
+    monkeypatch.setattr(Agent, "session", session)
+    live = LiveSession("s", Agent("x"), cast("Any", None), resume=False)
+    async with anyio.create_task_group() as tasks:
+        with pytest.raises(SessionError):
+            await live.open(tasks)
+        await live.open(tasks)
+        await live.close()
+        order.append("closed")
+    assert order == ["open", "open", "gone", "closed"]

@@ -107,13 +107,44 @@ async def test_a_declined_call_is_not_run_and_the_model_reads_why(
     assert at.client.call("touch made")["status"] == "failed"
 
 
-async def test_always_is_asked_once(folder: Path) -> None:
-    with FakeDeepSeek([bash("touch one"), bash("touch two"), "Done."]) as server:
-        async with editor(folder, server, "--approve", "ask", answers=["always"]) as at:
+async def test_a_question_shows_the_whole_call_and_hides_nothing(folder: Path) -> None:
+    """Neither what comes after a comment, nor after 200 characters, nor what Markdown would eat."""
+    command = "true # harmless\nrm -rf ~/x \u202e```\n<!-- " + "x" * 300 + " -->\x1b[8m"
+    edit = {**FIX, "new_str": "a + b\u200b"}
+    replies = [bash(command), Reply(calls=[Call("str_replace_editor", edit)]), "Then not."]
+    with FakeDeepSeek(replies) as server:
+        async with editor(folder, server, "--approve", "ask", answers=["reject"] * 2) as at:
             await at.new()
-            assert await at.say("Make both") == "end_turn"
-    assert (folder / "two").exists()
-    assert len(at.client.asked) == 1
+            assert await at.say("Make it") == "end_turn"
+    first, second = at.client.asked
+    assert first["title"].startswith(r"true # harmless ⏎ rm -rf ~/x \u202e``` ⏎ <!-- xxx")
+    shown = first["content"][0]["content"]["text"]
+    assert shown == (
+        "command:\n````\ntrue # harmless\nrm -rf ~/x \\u202e```\n<!-- "
+        + "x" * 300
+        + " -->\\x1b[8m\n````"
+    )
+    assert first["rawInput"]["command"] == command
+    diff, named, why = second["content"]
+    assert diff["newText"] == edit["new_str"]  # the editor compares it with the file
+    assert named["content"]["text"] == "new_str:\n```\na + b\\u200b\n```"
+    assert why["content"]["text"].startswith("Risk: high. ")
+
+
+async def test_always_is_asked_once(folder: Path) -> None:
+    """For a tool; for one that runs commands, a yes is for this command and no other."""
+    back = {**FIX, "old_str": "a + b", "new_str": "b + a"}
+    edits = [Reply(calls=[Call("str_replace_editor", each)]) for each in (FIX, back)]
+    commands = [bash("touch one"), bash("rm one"), bash("touch one")]
+    with FakeDeepSeek([*commands, *edits, "Done."]) as server:
+        answers = ["always", "reject", "always"]
+        async with editor(folder, server, "--approve", "ask", answers=answers) as at:
+            await at.new()
+            assert await at.say("Make it") == "end_turn"
+    assert (folder / "one").exists()
+    assert "b + a" in (folder / "calc.py").read_text()
+    asked = [each["rawInput"]["command"] for each in at.client.asked]
+    assert asked == ["touch one", "rm one", "str_replace"]
 
 
 async def test_a_question_that_was_open_at_a_kill_is_asked_again(folder: Path) -> None:

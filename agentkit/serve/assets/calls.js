@@ -1,6 +1,6 @@
 // Tool calls: what was asked for, what came of it, and whether somebody has to say yes.
 
-import { clean, h, line } from "./dom.js";
+import { clean, h, line, literal } from "./dom.js";
 import { seconds } from "./format.js";
 import { block, patch, replaced } from "./text.js";
 
@@ -58,7 +58,7 @@ function parsed(raw) {
 export function gist(call) {
   const given = call.arguments ?? parsed(call.raw);
   if (given === null) return "";
-  return line(given.path ?? given.pattern ?? given.description ?? "", 90);
+  return line(literal(given.path ?? given.pattern ?? given.description), 90);
 }
 
 /**
@@ -66,12 +66,19 @@ export function gist(call) {
  * @param exact every one of them, as for whoever is to allow the call; else what is worth reading
  */
 export function asked(call, at, exact = false) {
-  const given = call.arguments ?? parsed(call.raw);
-  if (given === null) return call.raw ? block(call.raw, at("arguments", "arguments"), { class: "asked" }) : null;
+  const written = call.arguments ?? parsed(call.raw);
+  if (written === null) return call.raw ? block(literal(call.raw), at("arguments", "arguments"), { class: "asked" }) : null;
+  const given = Object.fromEntries(Object.entries(written).map(([key, value]) => [literal(key), shown(value)]));
   const [main, told] = principal(call.tool, given, at);
   const left = Object.entries(given).filter(([key, value]) => !told.includes(key) && (exact ? value !== null : worth(key, value)));
   const words = left.map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
   return [main, words.length ? block(words.join("\n"), at("others", "arguments"), { class: "asked" }) : null].flat();
+}
+
+/** A value with all that it holds in sight; what is no text is written as JSON. */
+function shown(value) {
+  if (typeof value === "string") return literal(value);
+  return typeof value === "object" && value !== null ? literal(JSON.stringify(value)) : value;
 }
 
 /** The argument that matters most as an element, and the names of those that it tells. */

@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { asked, gist } from "./calls.js";
-import { ask, clean, complain, h, line } from "./dom.js";
+import { ask, complain, h, line, literal } from "./dom.js";
 
 /** @param {{path: string, after: () => void}} options */
 export function dock({ path, after }) {
@@ -73,8 +73,8 @@ function question(each, path, after) {
   return h(
     "div",
     { role: "group", class: "question", "aria-label": `Approval of ${line(each.tool, 60)}` },
-    h("p", { class: "call-head" }, h("strong", null, line(each.tool, 60)), h("span", { class: "gist" }, gist(each)), h("span", { class: "spread" }), h("span", { class: "warn" }, "waits for your answer")),
-    why.length ? h("p", { class: "warn" }, clean(why.join("; "))) : null,
+    h("p", { class: "call-head" }, h("strong", null, literal(each.tool)), h("span", { class: "gist" }, gist(each)), h("span", { class: "spread" }), h("span", { class: "warn" }, "waits for your answer")),
+    why.length ? h("p", { class: "warn" }, literal(why.join("; "))) : null,
     what,
     h(
       "p",

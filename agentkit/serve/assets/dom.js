@@ -9,12 +9,23 @@ const ANSI = /\u001b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\
 const UNSEEN =
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 
+// What approvals/visible.py escapes: all that shows nothing, something else, or a space that is none.
+// Answers may hold such (emoji are joined by them); what somebody is to allow may not hide any.
+const HIDDEN = /(?![ \n\t])[\p{C}\p{Z}\u115f\u1160\u3164\uffa0\u2800\ufe00-\ufe0f]/gu;
+
+const numbered = (c) => `⟨U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
+
 /** Text of others, with what would be hidden in it made visible. */
 export function clean(text) {
   return String(text ?? "")
     .replace(/\r\n/g, "\n")
     .replace(ANSI, "")
-    .replace(UNSEEN, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+    .replace(UNSEEN, numbered);
+}
+
+/** Text that runs or is written as it is: nothing of it is dropped, not even a colour. */
+export function literal(text) {
+  return String(text ?? "").replace(HIDDEN, numbered);
 }
 
 /** One line of it, not longer than so many characters. */

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
@@ -110,6 +112,37 @@ def test_hostile_texts_stay_text(page: Page, serve: MakeServer, tmp_path: Path) 
     assert SEEN in seen["turn"]
     assert page.evaluate("() => getComputedStyle(document.body).display") == "block"
     shoot(page, "hostile")
+
+
+def test_what_is_to_be_allowed_hides_nothing(page: Page, serve: MakeServer, tmp_path: Path) -> None:
+    """Not the name of a window, not a colour, not a space or a letter that is none."""
+    command = (
+        "ls \x1b]0; rm -f victim ;\x07 \x1b[31msrc\u200d\u3164\u2800\u00a0\ufe0f\U000e0041\r\n"
+    )
+    store = SQLiteStore(tmp_path / "store")
+    write(store, "hides", _asks({"command": command, "deep": {"a\u3164": ["\u00a0"]}}))
+    store.close()
+    server = serve(["unused"], place=(str(tmp_path / "store"), ""))
+    enter(page, server, "hides")
+    question = page.locator(".question")
+    expect(question.locator(".command")).to_have_text(
+        "ls ⟨U+001B⟩]0; rm -f victim ;⟨U+0007⟩ ⟨U+001B⟩[31msrc"
+        "⟨U+200D⟩⟨U+3164⟩⟨U+2800⟩⟨U+00A0⟩⟨U+FE0F⟩⟨U+E0041⟩⟨U+000D⟩"
+    )
+    expect(question).to_contain_text('deep: {"a⟨U+3164⟩":["⟨U+00A0⟩"]}')
+    expect(page.locator(".entry.turn")).to_contain_text("⟨U+001B⟩]0; rm -f victim ;⟨U+0007⟩")
+
+
+def _asks(arguments: dict[str, Any]) -> Iterator[e.Event]:
+    """A run that waits for a yes."""
+    yield from opening("hides", "Do it", ())
+    yield e.ModelRequested(model=FLASH.model, attempt=1, size=1, prefix="")
+    yield e.ModelResponded(
+        content="", calls=(ToolCall("c1", "bash", json.dumps(arguments)),), model=FLASH.model,
+        usage=Usage(10, 5, 5, 1), finish_reason="tool_calls",
+    )  # fmt: skip
+    yield e.ApprovalAsked(call_id="c1", tool="bash", arguments=arguments, risk="high")
+    yield e.SessionFinished(status="waiting", exit_code=1, output="", usage=Usage(10, 5, 5, 1))
 
 
 def test_the_policy_would_refuse_markup(eye: Eye, serve: MakeServer) -> None:

@@ -7,6 +7,7 @@ stored (deltas) are lost to a slow client; they come again, whole, in the event 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from anyio import CapacityLimiter, to_thread
 from agentkit.errors import LogDamaged, StoreError
 from agentkit.events import Event
 from agentkit.log import as_row
-from agentkit.serve.pending import WITHDRAWN
+from agentkit.serve.pending import ACCEPTED, WITHDRAWN
 from agentkit.serve.problems import log
 from agentkit.stores import Listener, Notice, Row, Store
 
@@ -163,18 +164,22 @@ async def follow(
         feed: was there before the first look into the store, so nothing falls in between.
         busy: whether a run of the session is under way or waits here.
     """
-    before = await _page(store, session_id, max(0, after - 1), after)
-    last = after
-    ended, behind = any(_ends(row.type, row.data) for row in before), True
+    last, behind = after, True
+    rest: bool | None = None
+    """Whether no run is under way after ``last``; None where nothing that was sent tells."""
     while True:
         while behind:
             rows = await _page(store, session_id, last, last + BATCH)
             for row in rows:
                 yield Frame(row.seq, row.type, row.data)
-                last, ended = row.seq, _ends(row.type, row.data)
+                last, rest = row.seq, _rests(row, rest)
             behind = len(rows) == BATCH
-        if until == "now" or (until and ended and not busy()):
+        if until == "now":
             return
+        if until and not busy():
+            rest = await _rested(store, session_id, after) if rest is None else rest
+            if rest and not busy():
+                return
         items, behind = await feed.take()
         for item in items:
             if isinstance(item, int):
@@ -186,7 +191,7 @@ async def follow(
             elif not behind and item.seq == last + 1:
                 row = as_row(item)
                 yield Frame(row.seq, row.type, row.data)
-                last, ended = row.seq, _ends(row.type, row.data)
+                last, rest = row.seq, _rests(row, rest)
             else:
                 behind = behind or (item.seq or 0) > last
 
@@ -209,6 +214,22 @@ async def _page(store: Store, session_id: str, after: int, upto: int) -> list[Ro
     raise StoreError("the session store stayed away", hint="Connect again with Last-Event-ID")
 
 
-def _ends(kind: str, data: str) -> bool:
-    """Whether nothing more comes of a run after this event."""
-    return kind == "session.finished" or (kind == "fact" and f'"{WITHDRAWN}"' in data)
+async def _rested(store: Store, session_id: str, at: int) -> bool:
+    """Whether no run was under way after this event: read backwards, to the one that tells."""
+    size = 1  # mostly it is the last one
+    while at > 0:
+        rest: bool | None = None
+        for row in await _page(store, session_id, max(0, at - size), at):
+            rest = _rests(row, rest)
+        if rest is not None:
+            return rest
+        at, size = at - size, BATCH
+    return False
+
+
+def _rests(row: Row, before: bool | None) -> bool | None:
+    """Whether no run is under way after this event; most, such as an answer, change nothing."""
+    kind = json.loads(row.data).get("kind") if row.type == "fact" else ""
+    if row.type in ("session.finished", "session.forked") or kind == WITHDRAWN:
+        return True
+    return False if row.type == "run.started" or kind == ACCEPTED else before

@@ -307,6 +307,9 @@ def test_a_question_of_a_cancelled_run_keeps_its_answer(serve: MakeServer) -> No
     assert (view["state"], view["questions"]) == ("idle", [])  # it was stopped, so it stays so
     assert not (server.gate / "written").exists()
     last = view["events"]
+    told = follow(client, session)  # an answer is no run: the session is at rest, from anywhere
+    assert [each.type for each in told][-2:] == ["session.finished", "approval.answered"]
+    assert follow(client, session, last) == []
     assert client.post(f"/sessions/{session}/messages", json={}).status_code == 202
     follow(client, session, last)
     assert (server.gate / "written").read_text() == "one\n"
@@ -328,6 +331,7 @@ def test_fork_and_undo(serve: MakeServer) -> None:
     assert client.post(f"/sessions/{session}/fork", json={"turn": 9}).status_code == 409
     for each in (forked, undone):
         child = each.json()["session_id"]
+        assert follow(client, child)[-1].type == "session.forked"
         path = f"/sessions/{child}/messages"
         at = client.get(f"/sessions/{child}").json()["events"]
         assert client.post(path, json={"message": "other"}).status_code == 202

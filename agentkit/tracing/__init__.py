@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from agentkit.events import Event
     from agentkit.run import Run
+    from agentkit.tracing.spans import RunTrace
 
 FACT = "trace"
 """Facts of this kind hold a run's ``traceparent``: a later run of the session links to it."""
@@ -56,9 +57,10 @@ def traced(run: Run, agent: str, version: str, tracing: Tracing) -> Generator[No
     if not _wanted(tracing):
         yield
         return
-    from agentkit.tracing.spans import RunTrace
-
-    trace = RunTrace(run, agent, version, tracing)
+    trace = _trace(run, agent, version, tracing)
+    if trace is None:
+        yield
+        return
     run.log.trace = trace
     try:
         with trace.active():
@@ -66,6 +68,18 @@ def traced(run: Run, agent: str, version: str, tracing: Tracing) -> Generator[No
     finally:
         run.log.trace = None
         trace.close()
+
+
+def _trace(run: Run, agent: str, version: str, tracing: Tracing) -> RunTrace | None:
+    """What follows the run; None where its first span cannot be had, which ends no run."""
+    from agentkit.tracing.spans import RunTrace
+
+    try:
+        return RunTrace(run, agent, version, tracing)
+    except Exception:
+        words = "tracing of session %s has not begun"
+        logging.getLogger(__name__).exception(words, run.log.session_id)
+        return None
 
 
 def _wanted(tracing: Tracing) -> bool:

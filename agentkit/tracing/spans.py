@@ -115,7 +115,8 @@ class RunTrace:
     def identity(self) -> Mapping[str, str]:
         """This trace, for the log: ``traceparent`` and the like."""
         carrier: dict[str, str] = {}
-        propagate.inject(carrier, trace.set_span_in_context(self._root))
+        with self._guarded():
+            propagate.inject(carrier, trace.set_span_in_context(self._root))
         return {"traceparent": carrier["traceparent"]} if "traceparent" in carrier else {}
 
     @contextmanager
@@ -128,7 +129,7 @@ class RunTrace:
         """Take in an event, at the moment of its append."""
         if self._broken:
             return
-        try:
+        with self._guarded():
             lane = self._lanes.get(event.lane)
             if lane is not None:
                 lane.last = time.time_ns()
@@ -139,9 +140,16 @@ class RunTrace:
                 self._span(event.lane).add_event(*found)
             if self._content and (message := content.said(event)):
                 self._inputs.setdefault(event.lane, []).append(message)
+
+    @contextmanager
+    def _guarded(self) -> Generator[None]:
+        """What goes wrong in here is a fault of the tracing: it is logged, and the run goes on."""
+        try:
+            yield
         except Exception:
+            if not self._broken:
+                log.exception("tracing of session %s has ended", self._run.log.session_id)
             self._broken = True
-            log.exception("tracing of session %s has ended", self._run.log.session_id)
 
     @contextmanager
     def during(self, lane: str, call_id: str, address: str) -> Generator[Mapping[str, str]]:
@@ -149,7 +157,7 @@ class RunTrace:
 
         Yields headers that a request is to carry.
         """
-        span = self._call_span((lane, call_id)) if call_id else self._chat_span(lane, address)
+        span = self._found(lane, call_id, address)
         if span is None:
             yield {}
             return
@@ -158,22 +166,40 @@ class RunTrace:
         try:
             with _current(span):
                 if not call_id and self._tracing.to_provider:
-                    propagate.inject(headers)
+                    with self._guarded():
+                        propagate.inject(headers)
                 yield headers
         finally:
             if inside is not None:
                 _IN_CALL.reset(inside)
-                self._calls[lane, call_id].ended = time.time_ns()
+            if call := self._calls.get((lane, call_id)):
+                call.ended = time.time_ns()
+
+    def _found(self, lane: str, call_id: str, address: str) -> Span | None:
+        """The span of a call, or of a request; None where there is none, or no more tracing."""
+        if not self._broken:
+            with self._guarded():
+                return (
+                    self._call_span((lane, call_id)) if call_id else self._chat_span(lane, address)
+                )
+        return None
 
     def close(self) -> None:
         """End what is open: after a cancellation, a fault, or a parked run."""
         for chat in self._chats.values():
-            chat.span.set_attribute("agentkit.cancelled", True)
-            chat.span.end()
+            with self._guarded():
+                chat.span.set_attribute("agentkit.cancelled", True)
+                chat.span.end()
         for call in self._calls.values():
             if call.span is not None:
-                call.span.end(call.ended or None)
-        self._end_lanes(self._lanes)
+                with self._guarded():
+                    call.span.end(call.ended or None)
+        with self._guarded():
+            self._end_lanes(self._lanes)
+        with self._guarded():
+            self._end_root()
+
+    def _end_root(self) -> None:
         self._root.set_attributes(
             {
                 **names.usage_of(self._usage),

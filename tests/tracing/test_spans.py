@@ -12,9 +12,10 @@ from typing import Any
 import anyio
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -419,4 +420,38 @@ async def test_a_provider_that_breaks_does_not_end_a_run(
         result = await agent(server, seen).run("Do it")
     assert result.output == "Done."
     assert [each.getMessage() for each in caplog.records if "has ended" in each.getMessage()]
+    caplog.clear()
+
+
+class OnFire(SpanProcessor):
+    """An application's own processor, with a bug in it."""
+
+    def __init__(self, where: str, name: str) -> None:
+        self._fault = (where, name)
+
+    def _at(self, where: str, name: str) -> None:
+        if where == self._fault[0] and name.startswith(self._fault[1]):
+            raise RuntimeError("the processor is on fire")
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        del parent_context
+        self._at("start", span.name)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._at("end", span.name)
+
+
+@pytest.mark.parametrize("name", ["invoke_agent", "chat", "execute_tool"])
+@pytest.mark.parametrize("where", ["start", "end"])
+async def test_a_processor_that_raises_does_not_end_a_run(
+    seen: Seen, caplog: pytest.LogCaptureFixture, where: str, name: str
+) -> None:
+    seen.tracers.add_span_processor(OnFire(where, name))
+    with FakeDeepSeek(STEPS) as server:
+        result = await agent(server, seen).run("Do it")
+    assert (result.status, result.output) == ("finished", "It is done.")
+    told = [each.getMessage() for each in caplog.records if "trac" in each.name]
+    assert len(told) == 1  # once, however many spans are on fire
+    assert f"session {result.session_id} has" in told[0]
+    assert trace.get_current_span() is trace.INVALID_SPAN
     caplog.clear()

@@ -35,26 +35,13 @@ class Dialect:
     out: int
     err: int
     state: tuple[str, str, str]
-    """Prints traps; functions and aliases; exported variables."""
-
-    def dump(self, between: str) -> str:
-        """Shell code that prints all three."""
-        return f" && {between}".join(self.state)
+    """Builtins that print traps; functions and aliases; exported variables."""
 
 
 DIALECTS = {
     # dash knows one-digit descriptors only, prints no functions and no reusable aliases.
-    "sh": Dialect("sh", 8, 9, (":", ":", r"\command export -p")),
-    "bash": Dialect(
-        "bash",
-        253,
-        254,
-        (
-            r"\command trap -p",
-            r"\command declare -f && \command alias -p",
-            r"\command export -p",
-        ),
-    ),
+    "sh": Dialect("sh", 8, 9, ("", "", "export -p")),
+    "bash": Dialect("bash", 253, 254, ("trap -p", "declare -f; alias -p", "export -p")),
 }
 
 _SHORT = 4096
@@ -129,15 +116,15 @@ def parse_report(payload: bytes) -> Report:
 
 
 def parse_state(payload: bytes, cwd: bytes) -> State:
-    traps, definitions, exports = payload.split(b"\0", 2)
+    traps, definitions, exports = payload.split(b"\0")
     return State(cwd, exports, definitions, traps)
 
 
 def is_plain(command: str) -> bool:
     """Whether a line only starts programs, which cannot change the shell that starts them.
 
-    True says so for a bash that has no functions, aliases, traps or loaded builtins; False says
-    nothing.
+    True says so for a bash that has no functions, aliases or traps, and no builtins but its own
+    (``enable -f`` is not looked for); False says nothing.
     """
     return len(command) < _SHORT and _PLAIN.fullmatch(command) is not None
 
@@ -147,35 +134,54 @@ def _report(dialect: Dialect, scratch: str) -> str:
 
     Status and directory go to the output, behind whatever the command printed, in one write (short
     enough to stay in one piece beside what background jobs print). The state goes to C's own error
-    stream, which no command holds. Each write costs the way to us more than it costs the shell, and
-    bash makes one of every line that it prints: so it first writes the state to a file, and sends
-    it only if it is not what it sent last.
-
-    ``printf -v`` and ``read`` fail where all variables were made read-only; an assignment would
-    end the shell. `pwd` prints by itself only where PWD is not the directory (the user may have
-    set it).
+    stream, which no command holds, if it changed. `pwd` prints by itself only where PWD is not the
+    directory (the user may have set it). Each builtin is redirected by itself, so that what a DEBUG
+    trap prints goes nowhere.
     """
-    changed = '\\set -- 1 "$@"'
-    if dialect.name == "bash" and scratch:
-        file = quote(scratch)
-        changed = (
-            f"if {{ {dialect.dump('')} && \\command printf '\\0'; }} >|{file}"
-            f" && IFS= \\command read -rd '' _akn <{file} && [[ $_akn == \"${{_akl-}}\" ]];"
-            ' then \\set -- 0 "$@"; else \\command printf -v _akl %s "${_akn-}" || \\command :;'
-            f" {changed}; fi"
-        )
     here = 'case ${PWD-} in /*) \\command [ . -ef "$PWD" ] ;; *) \\command false ;; esac'
     head = "\\command printf '\\036%s:%s %s %s\\0"
     facts = '"$3" "$2" "$1" "$$ ${!-}"'
-    dump = dialect.dump("\\command printf '\\0' && ")
     tail = "\\command printf ':%s\\036\\n' \"$3\""
-    return (
-        f"{{ \\command unset AK_CMD _akn || \\command :; {changed};"
-        f' if {here}; then {head}%s:%s\\036\\n\' {facts} "$PWD" "$3";'
-        f" else {head}' {facts}; \\command pwd; {tail}; fi >&{dialect.out};"
-        f' \\command [ "$1" = 0 ] || {{ \\command printf \'\\036%s:\' "$3"; {dump}; {tail}; }};'
-        f" }} >&{dialect.err} 2>/dev/null; \\shift 3"
+    out, err = f" >&{dialect.out}", f" >&{dialect.err}"
+    dump = f"; \\command printf '\\0'{err}; ".join(
+        "; ".join(f"\\command {each}{err}" for each in _each(printers)) or "\\command :"
+        for printers in dialect.state
     )
+    return (
+        f"{_changed(dialect, scratch)};"
+        f' if {here}; then {head}%s:%s\\036\\n\' {facts} "$PWD" "$3"{out};'
+        f" else {head}' {facts}{out}; \\command pwd{out}; {tail}{out}; fi;"
+        f' \\command [ "$1" = 0 ] || {{ \\command printf \'\\036%s:\' "$3"{err};'
+        f" {dump}; {tail}{err}; }}; \\shift 3"
+    )
+
+
+def _changed(dialect: Dialect, scratch: str) -> str:
+    """Shell code that puts 0 before the arguments if the state is what was sent last, else 1.
+
+    Each write costs the way to us more than it costs the shell, and bash makes one of every line
+    that it prints: so it first writes the state to a file, and compares. `printf -v` and `read`
+    fail where all variables were made read-only; an assignment would end the shell. With `set -a`
+    they would export what they set.
+    """
+    drop = "\\command unset AK_CMD"
+    if dialect.name != "bash" or not scratch:
+        return f'{drop} || \\command :; \\set -- 1 "$@"'
+    drop = f"{{ {drop} _akn; \\command export -n _akl; }} || \\command :"
+    file = quote(scratch)
+    print_all = " && ".join(f"\\command {each}" for part in dialect.state for each in _each(part))
+    return (
+        f"{drop}; if {{ ! \\command [ -e {file} ] || \\command [ -f {file} ]; }}"
+        f" && {{ {print_all} && \\command printf '\\0'; }} >|{file}"
+        f" && IFS= \\command read -rd '' _akn <{file}"
+        ' && \\command [ "$_akn" = "${_akl-}" ]; then \\set -- 0 "$@";'
+        ' else \\command printf -v _akl %s "${_akn-}" || \\command :; \\set -- 1 "$@"; fi;'
+        f" {drop}"
+    )
+
+
+def _each(printers: str) -> list[str]:
+    return [each for each in printers.split("; ") if each]
 
 
 def epilogue(dialect: Dialect, nonce: str, *, stateful: bool) -> str:

@@ -302,9 +302,8 @@ _put() {
     fi
 }
 _dress() {
-    # Give the new file $1 the mode $3, or that of the file $2 which it replaces. What it has by
-    # itself needs no process to be set.
-    if [ -n "$3" ]; then [ "$3" = "$_plain" ] || chmod "$3" -- "$1"
+    # Give the new file $1 the mode $3, or that of the file $2 which it replaces.
+    if [ -n "$3" ]; then chmod "$3" -- "$1"
     elif [ -e "$2" ]; then
         # busybox knows no --reference.
         chmod --reference="$2" -- "$1" 2>/dev/null || chmod "$(stat -c %a -- "$2")" -- "$1"

@@ -339,7 +339,7 @@ class PersistentShell:
     async def _start_quietly(self) -> None:
         try:
             await self._start_shell()
-        except ChannelClosed:
+        except (ChannelClosed, SandboxError):
             await self._discard()
         else:
             self._busy = None

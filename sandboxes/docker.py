@@ -364,8 +364,8 @@ class DockerSandbox(EngineSandbox):
         if folder is None or self._provider.user is not None:
             return None
         if not self._mounted_sought:
-            hidden = self._provider.tmpfs
-            self._mounted = await find_mounted(self._control, folder, WORKDIR, hidden)
+            largest = in_bytes(self._provider.disk)
+            self._mounted = await find_mounted(self._control, folder, WORKDIR, largest)
             self._mounted_sought = True
         return self._mounted if self._control.alive() else None
 
@@ -477,6 +477,8 @@ class DockerSandbox(EngineSandbox):
 
     async def revive(self) -> bool:
         """Start the container again if it has stopped (its files are kept)."""
+        # Whoever started it last, it was mounted anew: perhaps another folder by the same name.
+        self._mounted, self._mounted_sought = None, False
         state = await self._engine.state(self._container)
         if state["Running"]:
             return False
@@ -489,8 +491,6 @@ class DockerSandbox(EngineSandbox):
             lambda: self._engine.api.start(self._container), container=self._container
         )
         await self._control.aclose()
-        # It was mounted once more, which may be another folder by the same name.
-        self._mounted, self._mounted_sought = None, False
         await self.let_out()
         return True
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import struct
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from agentkit.sandboxes import Docker
 from agentkit.sandboxes._files import Files
 from agentkit.sandboxes._mounted import MountedFiles, find_mounted
 from agentkit.sandboxes.docker import DockerSandbox
+from agentkit.sandboxes.images import ensure_base_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 
 ENGINE: Any = docker
+PRIVATE = ((0x01, 6), (0x04, 0), (0x20, 0))
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
@@ -36,6 +40,14 @@ async def sandbox(folder: Path) -> AsyncIterator[DockerSandbox]:
     sandbox = await Docker(workspace=folder).open("mounted")
     yield sandbox
     await sandbox.close()
+
+
+def mount(*words: str | Path) -> None:
+    subprocess.run(["mount", *words], check=True)
+
+
+def unmount(path: Path, *, check: bool = True) -> None:
+    subprocess.run(["umount", path], check=check, capture_output=not check)
 
 
 async def inside(sandbox: DockerSandbox, command: str) -> str:
@@ -110,10 +122,9 @@ async def test_a_folder_that_is_swapped_for_a_link_leads_nowhere(
     sandbox: DockerSandbox, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "f").write_bytes(b"of this machine")
-    swap = f"mkdir d l; echo mine >d/f; rmdir l; ln -s {tmp_path} l; while :; do mv d x; mv l d;"
-    swap += " mv d l; mv x d; done"
-    job = await sandbox.start_job(swap)
-    seen: set[bytes] = set()
+    await inside(sandbox, f"mkdir d; echo mine >d/f; ln -s {tmp_path} l")
+    seen = {await sandbox.read_file("d/f")}
+    job = await sandbox.start_job("while :; do mv d x; mv l d; mv d l; mv x d; done")
     for _ in range(500):
         try:
             seen.add(await sandbox.read_file("d/f"))
@@ -228,6 +239,139 @@ async def test_a_container_that_is_gone_is_said(sandbox: DockerSandbox) -> None:
         await sandbox.write_file("f", b"y")
 
 
+async def test_what_this_machine_mounts_later_is_not_the_sandboxs(
+    sandbox: DockerSandbox, folder: Path, tmp_path: Path
+) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can mount")
+    await sandbox.write_file("data/f", b"within")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "f").write_bytes(b"of this machine")
+    (tmp_path / "file").write_bytes(b"of this machine")
+    await sandbox.write_file("g", b"within")
+    mount("--bind", other, folder / "data")
+    mount("--bind", tmp_path / "file", folder / "g")
+    try:
+        assert await sandbox.read_file("data/f") == b"within"
+        assert await sandbox.read_file("g") == b"within"
+        await sandbox.write_file("data/new", b"x")
+        await sandbox.write_file("g", b"new")
+        assert await inside(sandbox, "cat data/new g") == "xnew"
+        assert os.listdir(other) == ["f"]
+        assert (tmp_path / "file").read_bytes() == b"of this machine"
+    finally:
+        unmount(folder / "data")
+        # The kernel has let go of it when the file was replaced inside.
+        unmount(folder / "g", check=False)
+
+
+async def test_a_volume_of_the_images_is_what_the_sandbox_sees(folder: Path) -> None:
+    client = ENGINE.from_env()
+    base = ensure_base_image(client, progress=print)
+    made = client.containers.create(base)
+    made.commit("agentkit-test-volume", "1", changes="VOLUME /workspace/cache")
+    made.remove()
+    try:
+        sandbox = await Docker(workspace=folder, image="agentkit-test-volume:1").open("mounted")
+        try:
+            # Whoever may write there: what is written is seen inside, or nothing is.
+            try:
+                await sandbox.write_file("cache/f", b"x")
+            except FileError as error:
+                assert error.reason == "denied"  # noqa: PT017
+            else:
+                assert await inside(sandbox, "cat cache/f") == "x"
+            assert not os.listdir(folder / "cache")
+        finally:
+            await sandbox.close()
+    finally:
+        client.images.remove("agentkit-test-volume:1")
+        client.close()
+
+
+async def test_a_reopened_sandbox_has_the_mounts_that_it_has(folder: Path) -> None:
+    sandbox = await Docker(workspace=folder, tmpfs={"/workspace/./tmp": "1m"}).open("mounted")
+    await sandbox.detach()
+    sandbox = await Docker(workspace=folder).reopen(sandbox.ref)
+    try:
+        await sandbox.write_file("tmp/f", b"in memory")
+        assert await inside(sandbox, "cat tmp/f") == "in memory"
+        assert not os.listdir(folder / "tmp")
+    finally:
+        await sandbox.close()
+
+
+async def test_a_container_that_somebody_restarts_has_the_folder_of_now(
+    sandbox: DockerSandbox, folder: Path, tmp_path: Path
+) -> None:
+    await sandbox.write_file("f", b"old")
+    os.rename(folder, tmp_path / "moved")
+    os.mkdir(folder)
+    client = ENGINE.from_env()
+    client.api.restart(sandbox.ref["container"], timeout=0)
+    client.close()
+    assert await inside(sandbox, "ls") == ""
+    await sandbox.write_file("g", b"new")
+    assert os.listdir(folder) == ["g"]
+    with pytest.raises(FileError):
+        await sandbox.read_file("f")
+
+
+async def test_rights_that_the_kernel_would_not_give_are_not_given(folder: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root works in other users' folders")
+    os.chown(folder, 4321, 4322)
+    (folder / "shared").mkdir()
+    os.chown(folder / "shared", 4321, 4323)
+    os.chmod(folder / "shared", 0o2755)
+    sandbox = await Docker(workspace=folder).open("mounted")
+    try:
+        await sandbox.write_file("shared/f", b"x", mode=0o2755)
+        assert not os.stat(folder / "shared/f").st_mode & stat.S_ISGID
+        await sandbox.write_file("shared/f", b"y")
+        assert not os.stat(folder / "shared/f").st_mode & stat.S_ISGID
+    finally:
+        await sandbox.close()
+
+
+async def test_a_folders_default_rights_hold(sandbox: DockerSandbox, folder: Path) -> None:
+    (folder / "private").mkdir()
+    # Version 2; then kind, rights and (no) number of owner, group and others.
+    entries = b"".join(struct.pack("<HHI", kind, bits, 0xFFFFFFFF) for kind, bits in PRIVATE)
+    acl = struct.pack("<I", 2) + entries
+    try:
+        os.setxattr(folder / "private", "system.posix_acl_default", acl)
+    except OSError as error:
+        pytest.skip(f"the disk knows no access control lists ({error})")
+    await sandbox.write_file("private/f", b"x")
+    assert stat.S_IMODE(os.stat(folder / "private/f").st_mode) == 0o600
+
+
+async def test_a_program_that_waits_for_a_reader_waits_on(sandbox: DockerSandbox) -> None:
+    await inside(sandbox, "mkfifo pipe")
+    job = await sandbox.start_job("echo told >pipe; echo status $?")
+    with pytest.raises(FileError):
+        await sandbox.read_file("pipe")
+    assert await inside(sandbox, "cat pipe") == "told\n"
+    await job.wait()
+    assert b"status 0" in (await job.poll(0)).data
+
+
+async def test_any_limit_may_be_named(sandbox: DockerSandbox) -> None:
+    await sandbox.write_file("f", b"x")
+    assert await sandbox.read_file("f", max_bytes=(1 << 62)) == b"x"
+
+
+async def test_a_file_beyond_the_disk_is_refused_as_inside(folder: Path) -> None:
+    sandbox = await Docker(workspace=folder, disk="1m").open("mounted")
+    try:
+        with pytest.raises(FileError):
+            await sandbox.write_file("f", b"x" * (2 << 20))
+    finally:
+        await sandbox.close()
+
+
 class _Said:
     """A control shell that answers as one on another machine, or as another user, would."""
 
@@ -249,6 +393,7 @@ async def test_only_the_same_folder_on_the_same_kernel_counts(
     words = [BOOT, str(facts.st_dev), str(facts.st_ino), "0", "0", "644"]
     for index, word in change.items():
         words[index] = word
-    control: Any = _Said(" ".join(words))
-    found = await find_mounted(control, folder, "/workspace", ())
+    mounts = "21 1 0:1 / / rw - ext4 x rw\n22 21 0:1 /x /workspace rw - ext4 x rw\n"
+    control: Any = _Said(" ".join(words) + "\n" + mounts)
+    found = await find_mounted(control, folder, "/workspace", 1 << 20)
     assert isinstance(found, MountedFiles) is ours

@@ -130,6 +130,18 @@ CHANGES = {
         "export KEPT=yes; cd /tmp",
         "/bin/true",
     ],
+    "every variable exported": [
+        "set -a; export KEPT=yes; cd /tmp",
+        *(f"V{number}=1" for number in range(14)),
+        "test $(export -p | wc -c) -lt 9000 || KEPT=grown",
+        "/bin/true",
+    ],
+    "case ignored": ["shopt -s nocasematch; export KEPT=YES; cd /tmp", "export KEPT=yes"],
+    "a builtin less": ["enable -n alias; export KEPT=yes; cd /tmp", "/bin/true"],
+    "its file a pipe": [
+        "for f in /dev/shm/.agentkit-*/state.*; do rm $f; mkfifo $f; done",
+        "export KEPT=yes; cd /tmp",
+    ],
     "set -eu": ["set -eu; export KEPT=yes", "cd /tmp", "/bin/true"],
 }
 
@@ -156,3 +168,14 @@ async def test_the_status_before_a_plain_line_is_its_own(sandbox: DockerSandbox)
     assert (await say(sandbox, "ls /nowhere")).exit_code == 2
     assert (await say(sandbox, "nowhere")).exit_code == 127
     assert (await say(sandbox, "/bin/true | grep x")).exit_code == 1
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(60)
+async def test_what_a_trap_prints_at_a_commands_end_is_not_its_output(
+    sandbox: DockerSandbox,
+) -> None:
+    told = await say(sandbox, "trap 'echo dbg' DEBUG", "export KEPT=yes", "cd /tmp")
+    assert told.output.data == b"dbg\n"
+    await say(sandbox, "trap - DEBUG", DIES)
+    assert (await say(sandbox, KEPT)).output.data == b"yes /tmp\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from agentkit import Agent, Limits, facts, tool
 from agentkit.cli.instructions import Instructions
 from agentkit.events import Message
 from agentkit.log import read
+from agentkit.models.catalogue import Catalogue
 from agentkit.sandboxes import Local
 from agentkit.stores.memory import MemoryStore
 from agentkit.testing import Call, FakeDeepSeek, Reply, assert_prefix_stable
@@ -61,14 +63,18 @@ async def test_another_day_is_told_once_and_also_not_after_a_resume(
 
 async def test_half_of_the_money_is_told_once() -> None:
     store = MemoryStore()
+    # Peak prices are twice the others, and this test runs at any hour.
+    price = Catalogue.load().price("deepseek-flash", datetime.now(UTC))
+    assert price is not None
+    limit = 0.016 if price.peak else 0.008
     many = [Reply(reasoning="r" * 4_000, calls=[Call("look", {})]) for _ in range(8)]
     with FakeDeepSeek([*many, Reply(content="done")]) as server:
-        limits = Limits(cost_usd=0.008)
+        limits = Limits(cost_usd=limit)
         async with make(server, store, limits=limits).session("s") as session:
             assert (await session.run("go")).ok
     used = [text for text in told(store) if text.startswith("[Used so far: $")]
     assert len(used) == 1
-    assert "of $0.008 of the money" in used[0]
+    assert f"of ${limit} of the money" in used[0]
 
 
 async def test_edited_instructions_are_told_as_their_difference(tmp_path: Path) -> None:

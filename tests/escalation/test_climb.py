@@ -144,7 +144,7 @@ async def test_money_that_runs_out_in_mid_hand_off_comes_back_down(tmp_path: Pat
     def dear(request: dict[str, Any]) -> Reply:
         if answers(request):
             return write(42)
-        left = limit - told_server.bill.usd - 0.0035
+        left = limit - told_server.bill.usd - 0.007 / _off_peak()
         return bash("true", reasoning="x" * int(left / 3.96e-6 * 4 * _off_peak()))
 
     def cheap(request: dict[str, Any]) -> Reply:

@@ -27,6 +27,7 @@ GRACE = 0.5
 _EXAMINE = 1.0
 _START_LIMIT = 20.0
 _SETTLE_LIMIT = 3.0
+_SPOILT = (b"here-document at line", b"unexpected EOF while looking for matching")
 
 
 class PersistentShell:
@@ -237,7 +238,7 @@ class PersistentShell:
             code = self._note(call.report)
             if call.stateful:
                 await self._remember(call)
-            restarted = await self._defuse(call) or restarted
+            restarted = await self._defuse(call) or await self._renew(call) or restarted
         else:
             code, restarted = 137, True
         self._busy = None
@@ -279,6 +280,19 @@ class PersistentShell:
         if b"fork" not in call.out.last() + call.err.last() or not await self._crowded():
             return False
         await self._start_over()
+        return True
+
+    async def _renew(self, call: Call) -> bool:
+        """Replace a bash that may have spoilt its own memory.
+
+        bash 5.2 writes beyond it at a here-document without an end inside ``$(``, and would die of
+        that in some later command.
+        """
+        if self._dialect.name != "bash" or not all(it in call.out.last() for it in _SPOILT):
+            return False
+        await self._stop(call, grace=0)
+        if self._channel is not None:
+            await self._start_shell()
         return True
 
     async def _make_way(self) -> bool:

@@ -84,7 +84,7 @@ INVENTED = [
     Case("+20 division by zero", "echo $((1/0))", (1, 2)),
     Case("+21 unset parameter demanded", "echo ${NOT_THERE_:?gone}", (1, 2, 127)),
     Case("+22 stray fi", "echo a; fi; echo b", 2),
-    # bash 5.2 writes beyond its own memory here, and may end of it.
+    # bash 5.2 writes beyond its own memory here, and ends of it now, or would in a later command.
     Case("+23 heredoc open in $( )", "x=$(cat <<X", (0, 1, 2, 134)),
     Case("+24 sourcing the input", ". /dev/stdin; echo $?", out=b"0\n"),
     # Names that the protocol needs.

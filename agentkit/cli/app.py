@@ -78,21 +78,23 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_HELP = """Terminal and coding agents on DeepSeek models: sandboxed, resumable, at the lowest cost.
+
+\b
+agentkit run "Make the tests pass" --check "pytest -q"
+agentkit demo
+"""
+
 app = new_app(cls=Commands, no_args_is_help=True)
 
 
-@app.callback()
+@app.callback(help=_HELP)
 def agentkit(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
-    r"""Terminal and coding agents on DeepSeek models: sandboxed, resumable, at the lowest cost.
-
-    \b
-    agentkit run "Make the tests pass" --check "pytest -q"
-    agentkit demo
-    """
+    """Options of the program itself."""
 
 
 def run_app() -> int:

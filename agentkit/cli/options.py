@@ -58,7 +58,7 @@ class Options:
         _option(
             "--ladder",
             "NAME|FILE",
-            "The rungs: flash, pro, flash-pro or a TOML file. [default: flash-pro]",
+            "The rungs: flash, pro, flash-pro, minimal or a TOML file. [default: flash-pro]",
         ),
     ] = None
     planner: Annotated[

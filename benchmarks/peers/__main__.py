@@ -101,7 +101,7 @@ def survived(measured: Measured, turns: int) -> str:
     """``yes``, ``no`` (it raised or hung), or ``lie`` (it returned, and the work is not done)."""
     if measured.found["ended"] != "returned":
         return "no"
-    return "yes" if measured.found["ran"] >= turns else "lie"
+    return "yes" if measured.found["ran"] == turns else "lie"
 
 
 def table(turns: list[int]) -> list[str]:

@@ -40,7 +40,8 @@ async def agentkit(url: str, task: str) -> str:
     kit = importlib.import_module("agentkit")
     store = importlib.import_module("agentkit.stores.sqlite").SQLiteStore
 
-    @kit.tool(read_only=True)
+    # Not `read_only`: long reading is standing still to the ladder, which would start over.
+    @kit.tool
     async def get(number: int) -> str:
         """Get a text."""
         return text_of(number)

@@ -15,8 +15,8 @@ from agentkit.approvals.syntax import Word, words_of
 
 _ANY = words_of(
     "arch b2sum base32 base64 basename cat cksum cmp comm cut df diff dirname du echo "
-    "egrep expand expr false fgrep fold free getconf grep groups head hexdump id jq "
-    "locale ls md5sum nl nproc od paste ps pwd readlink realpath rev seq sha1sum "
+    "egrep expand expr false fgrep fold free getconf grep groups head hexdump id "
+    "locale ls md5sum nl nproc od paste pwd readlink realpath rev seq sha1sum "
     "sha224sum sha256sum sha384sum sha512sum sleep stat strings tac tail tr true type "
     "uname unexpand uptime wc which whoami"
 )
@@ -25,8 +25,8 @@ _FIND = re.compile(r"-(exec|execdir|ok|okdir|delete|fprint|fprint0|fprintf|fls)$
 _SORT = re.compile(r"-(-o|-c|-t|[^-]*[oT])")
 _RG = re.compile(r"--(pre|hostname-bin)")
 _GIT_READS = words_of(
-    "blame cat-file describe diff diff-tree for-each-ref grep log ls-files ls-tree merge- "
-    "base name-rev rev-list rev-parse shortlog show status"
+    "blame cat-file describe diff diff-tree for-each-ref grep log ls-files ls-tree "
+    "merge-base name-rev rev-list rev-parse shortlog show status"
 )
 _GIT_NEVER = re.compile(r"--(ou(?!rs$)|op|ext|te|fi(?!r|x)|exe)|-O")
 _GIT_LISTS: Mapping[str, re.Pattern[str]] = {
@@ -53,7 +53,10 @@ def _none_is(pattern: re.Pattern[str]) -> Callable[[Sequence[Word]], bool]:
 def _git(words: Sequence[Word]) -> bool:
     texts = [word.text for word in words]
     while texts and texts[0] in ("-C", "--no-pager", "--no-optional-locks", "-P"):
-        texts = texts[2 if texts[0] == "-C" else 1 :]
+        if texts[0] == "-C" and not all(_is_single(each) for each in words[1:2]):
+            return False  # a pattern may be two words, and the second the subcommand
+        skipped = 2 if texts[0] == "-C" else 1
+        texts, words = texts[skipped:], words[skipped:]
     if not _all_known(words) or not texts:
         return False
     sub, rest = texts[0], texts[1:]
@@ -76,9 +79,44 @@ def _date(words: Sequence[Word]) -> bool:
     return _all_known(words) and all(harmless.fullmatch(each.text) for each in words)
 
 
+def _is_single(word: Word) -> bool:
+    """Exactly one word when it runs: no pattern, which may become several."""
+    return word.known and not re.search(r"[*?\[]", word.text)
+
+
 def _uniq(words: Sequence[Word]) -> bool:
-    operands = [each for each in words if not each.text.startswith("-")]
-    return _all_known(words) and len(operands) <= 1  # the second one is written
+    """The second operand is written, and ``-`` is an operand."""
+    operands = [each for each in words if not re.match(r"-.", each.text)]
+    return all(_is_single(each) for each in words) and len(operands) <= 1
+
+
+_JQ_NEVER = re.compile(r"-[^-]*[fL]|--(from|lib)|.*(env|ENV|\b(import|include|get_search_list)\b)")
+
+
+def _jq(words: Sequence[Word]) -> bool:
+    """Its program is known, and prints no environment: the first operand is the program."""
+    for word in words:
+        if not word.known:
+            return False
+        if not word.text.startswith("-"):
+            break
+    return bool(words) and not any(_JQ_NEVER.match(each.text.replace("\n", " ")) for each in words)
+
+
+_PS = re.compile(r"-[efFAadly]+|-ww?|[auxfwlj]+|--no-headers|--forest|--sort=[-+\w,]+")
+
+
+def _ps(words: Sequence[Word]) -> bool:
+    """No ``e`` without a dash, which prints the environment, and nothing that ps reads anew so."""
+    texts = [word.text for word in words]
+    for index, text in enumerate(texts):
+        before = texts[index - 1] if index else ""
+        is_format = re.fullmatch(r"-[efAa]*o", before) and re.fullmatch(r"[a-z]{2,}[\w,=]*", text)
+        is_process = before == "-p" and re.fullmatch(r"[0-9]+", text)
+        takes = re.fullmatch(r"-[efAa]*o|-p", text) and index + 1 < len(texts)
+        if not (_PS.fullmatch(text) or is_format or is_process or takes):
+            return False
+    return _all_known(words)
 
 
 def _printf(words: Sequence[Word]) -> bool:
@@ -100,7 +138,9 @@ _SOME: Mapping[str, Callable[[Sequence[Word]], bool]] = {
     "file": _none_is(re.compile(r"-(-c|[^-]*C)")),
     "find": _none_is(_FIND),
     "git": _git,
+    "jq": _jq,
     "printf": _printf,
+    "ps": _ps,
     "rg": _none_is(_RG),
     "sed": _sed,
     "sort": _none_is(_SORT),

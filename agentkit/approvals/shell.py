@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agentkit.approvals import wrappers
 from agentkit.approvals.readers import only_reads, plain_name
+from agentkit.approvals.secrets import is_network, may_hold_secrets
 from agentkit.approvals.syntax import HARMLESS, Simple, Word, parse, words_of
 from agentkit.approvals.visible import hidden, visible
 from agentkit.events.tools import Risk
@@ -89,11 +90,6 @@ _CODE = words_of(
     "python python3 node deno bun perl ruby php lua Rscript osascript tclsh awk gawk mawk"
 )
 _HARMLESS_VARIABLE = re.compile(r"(LC_\w+|LANG|LANGUAGE|TZ|NO_COLOR|COLUMNS|TERM)=[\w.:/+-]*")
-_SECRET = re.compile(
-    r"(^|/)(\.ssh|\.aws|\.gnupg|\.kube|\.docker|\.netrc|\.pgpass|\.git-credentials|\.npmrc|\.pypirc"
-    r"|\.env[\w.]*|id_(rsa|dsa|ecdsa|ed25519)|shadow|gshadow|environ|credentials[\w.]*"
-    r"|\.config/gh|\.bash_history|[\w.-]*\.(pem|key|p12|pfx|kdbx))(/|$)"
-)
 _OUTSIDE = re.compile(r"(/(?!tmp/|dev/(null|stdout|stderr|fd/))|~|\.\.(/|$)|.*/\.\.(/|$)|\$)")
 _CHANGES = words_of(
     "rm rmdir unlink mv cp ln install truncate touch mkdir chmod chown chgrp setfacl tee "
@@ -172,6 +168,7 @@ class _Look:
             self._findings.add("medium", oddity)
             self.odd = self.odd or oddity not in HARMLESS
         self._defined.update(script.defines)
+        self.odd = self._secrets(script.listed) or self.odd
         for simple in script.commands:
             self._command(simple, depth)
 
@@ -190,21 +187,24 @@ class _Look:
             self._findings.add("medium", f"{_shown(name)} is defined in this very command")
         self._assigned(simple.assigns)
         self._written(simple.writes)
+        opened = self._opened(simple.reads)
         covers = bool(inner) and (name in wrappers.TRANSPARENT or name in wrappers.SHELLS or
                                   name in ("xargs", "eval"))  # fmt: skip
         reads = not redefined and (only_reads(simple.words) or covers or _is_find(simple, inner))
         harmless = all(_HARMLESS_VARIABLE.fullmatch(each) for each in simple.assigns)
-        plain = not (redefined or simple.writes) and harmless
+        plain = not (redefined or simple.writes or opened) and harmless
         if not reads:
             self._changes(simple, name)
-        reads = not self._secrets(simple.words) and reads and plain
+        reads = not self._secrets(simple.words[1:]) and not opened and reads and plain
         self.parts.append(Part(simple, reads, covers, plain))
 
     def _bare(self, simple: Simple) -> None:
         """Assignments, or redirections, without a command."""
         self._assigned(simple.assigns)
         self._written(simple.writes)
-        self.parts.append(Part(simple, reads=False, plain=False))
+        opened = self._opened(simple.reads)
+        reads = not (opened or simple.assigns or simple.writes)
+        self.parts.append(Part(simple, reads, plain=reads))
 
     def _inner(self, each: wrappers.Inner, outer: Simple, depth: int) -> None:
         self._assigned(each.assigns)
@@ -215,7 +215,7 @@ class _Look:
         if each.words and depth >= MOST_NESTING:
             self.incomplete("high", "runs commands within commands, too many to be judged")
         elif each.words:
-            self._command(Simple(each.words, each.assigns, (), outer.fed), depth + 1)
+            self._command(Simple(each.words, each.assigns, fed=outer.fed), depth + 1)
 
     def _assigned(self, assigns: Sequence[str]) -> None:
         for each in assigns:
@@ -233,12 +233,23 @@ class _Look:
             else:
                 self._findings.add("medium", f"writes the file {_shown(each.text)}")
 
+    def _opened(self, files: Sequence[Word]) -> bool:
+        """Whether a file that input comes from is more than a plain one."""
+        for each in files:
+            if not each.known:
+                self._findings.add(
+                    "medium", f"reads {_shown(each.text)}, which is only known when it runs"
+                )
+        return self._secrets(files) or not all(each.known for each in files)
+
     def _secrets(self, words: Sequence[Word]) -> bool:
-        """Whether an argument names what may hold secrets."""
-        named = [each.text for each in words[1:] if _SECRET.search(each.text)]
-        for each in named:
-            self._findings.add("medium", f"{_shown(each)} may hold secrets")
-        return bool(named)
+        """Whether one of these names what may hold secrets, or a connection."""
+        for each in words:
+            if is_network(each):
+                self._findings.add("high", f"{_shown(each.text)}: reaches the network")
+            if may_hold_secrets(each):
+                self._findings.add("medium", f"{_shown(each.text)} may hold secrets")
+        return any(is_network(each) or may_hold_secrets(each) for each in words)
 
     def _changes(self, simple: Simple, name: str) -> None:
         """Say what a command may do that is not known to only read."""
@@ -286,7 +297,7 @@ def _is_outside(word: Word) -> bool:
 
 def _is_find(simple: Simple, inner: Sequence[wrappers.Inner]) -> bool:
     """A find whose only effects are those of the commands that it runs."""
-    if simple.name != "find" or not inner:
+    if simple.name != "find" or not inner or any(each.unknown for each in inner):
         return False
     words = [word for word in simple.words if word.text not in ("-exec", "-execdir")]
     rest = [word for word in words if word.known or word.text == "{}"]

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from agentkit.approvals.heredocs import doubt
+
 if TYPE_CHECKING:
     from tree_sitter import Node
 
@@ -46,6 +48,8 @@ class Simple:
     """Variables that are set for it, as ``NAME=VALUE``; all of a bare assignment."""
     writes: tuple[Word, ...] = ()
     """Files that its output is redirected to."""
+    reads: tuple[Word, ...] = ()
+    """Files that its input is redirected from."""
     fed: bool = False
     """It reads what another command, or the text itself, gives it."""
 
@@ -68,6 +72,8 @@ class Script:
     commands: list[Simple] = field(default_factory=list[Simple])
     defines: list[str] = field(default_factory=list[str])
     """Functions that it defines."""
+    listed: list[Word] = field(default_factory=list[Word])
+    """What ``for`` goes through: the words that its variable becomes."""
     oddities: list[str] = field(default_factory=list[str])
     """Constructs beyond plain commands, in words: what they do is not judged here."""
     problem: str = ""
@@ -121,6 +127,11 @@ HARMLESS = frozenset(
     {"is given a text on standard input", "has an escaped string", "has a translated string"}
 )
 """Oddities that run nothing and change no state of the shell."""
+_EXPANSION = re.compile(r"\$(\w+|[@*#?!$-])")
+_WRITES = frozenset({">", ">>", ">|", "&>", "&>>"})
+_JOINS = re.compile(r"\d*-?")
+"""Behind ``>&`` or ``<&``: another stream, or none."""
+_HEREDOC = frozenset({"<<", "<<-", "heredoc_start", "heredoc_body", "heredoc_end"})
 _SPECIAL_NAME = re.compile(r"[A-Z_]")
 _ESCAPE = re.compile(r"\\(?:\n|(.))", re.DOTALL)
 _ESCAPE_IN_QUOTES = re.compile(r'\\(?:\n|([$`"\\]))')
@@ -182,36 +193,57 @@ def _leaves(root: Node) -> Iterator[Node]:
             stack.extend(reversed(node.children))
 
 
+@dataclass(slots=True)
+class _Around:
+    """What redirections say of the command that they belong to."""
+
+    words: list[Word] = field(default_factory=list[Word])
+    """Its further words: the grammar puts what stands behind a redirection into it."""
+    writes: list[Word] = field(default_factory=list[Word])
+    reads: list[Word] = field(default_factory=list[Word])
+    fed: bool = False
+
+
 class _Walker:
     """Collects what a tree holds."""
 
     def __init__(self, script: Script, data: bytes) -> None:
         self._script = script
         self._data = data
+        self._taken: set[int] = set()
+        """Redirections whose parts were looked at."""
+        self._behind: dict[int, _Around] = {}
+        """For a command, what the redirections behind its statement say."""
 
     def walk(self, node: Node, depth: int, *, fed: bool = False) -> None:
         """Take in a node and all below it."""
         if depth > MOST_DEPTH:
-            self._script.problem = self._script.problem or "it is nested too deep"
+            self._problem("it is nested too deep")
             return
         self._look_at(node)
         if node.type == "command":
-            self._command(node, [], fed)
+            self._command(node, fed)
         elif node.type == "redirected_statement":
-            self._redirected(node, depth, fed)
-            return
+            fed = self._redirected(node) or fed
         elif node.type in ("variable_assignment", "variable_assignments", "declaration_command"):
             self._assigns(node)
+        elif not _is_redirect(node):
+            self._group(self._around([each for each in node.children if _is_redirect(each)]))
         for index, child in enumerate(node.children):
-            later = node.type == "pipeline" and index > 0
+            later = index > 0 and (node.type == "pipeline" or node.children[0].type == ">(")
             self.walk(child, depth + 1, fed=later or (fed and node.type != "command"))
 
+    def _problem(self, words: str) -> None:
+        self._script.problem = self._script.problem or words
+
     def _look_at(self, node: Node) -> None:
-        kind, script = node.type, self._script
+        kind = node.type
         if not node.is_named:
             if kind == "`":
                 self._odd("has commands in backquotes")
             return
+        if _is_redirect(node) and node.id not in self._taken:
+            self._problem("a redirection belongs to nothing that is known")
         if kind in _PLAIN:
             self._plain(node)
         elif kind in _ODD:
@@ -220,23 +252,28 @@ class _Walker:
                 self._odd(_ODD[kind])
             if kind == "function_definition":
                 name = node.child_by_field_name("name")
-                script.defines.append(self._text(name) if name is not None else "")
+                self._script.defines.append(self._text(name) if name is not None else "")
         else:
-            script.problem = script.problem or f"it holds a {kind}, which is not understood"
+            self._problem(f"it holds a {kind}, which is not understood")
 
     def _plain(self, node: Node) -> None:
         if node.type == "comment":
             before = self._data[: node.start_byte].rpartition(b"\n")[2]
             if before.strip():
                 self._odd("has a comment behind a command")
+        elif node.type == "simple_expansion":
+            follows = self._data[node.end_byte : node.end_byte + 1]
+            # The grammar sees one in "$ $(rm x)", over the blank.
+            if not _EXPANSION.fullmatch(self._text(node)) or follows in (b"(", b"{", b"["):
+                self._problem("a variable is not understood")
+        elif node.type == "regex" and _HIDES_IN_QUOTES.search(self._text(node)):
+            self._problem("a pattern is not understood")
         elif node.type == "for_statement":
             name = node.child_by_field_name("variable")
             if name is None or _SPECIAL_NAME.search(self._text(name)):
                 self._odd("sets a variable that programs obey")
-        elif node.type == "file_redirect" and _write_target(node) is None:
-            operator = next((each.type for each in node.children if not each.is_named), "")
-            if operator not in ("<", ">&", "<&", ">", ">>"):
-                self._odd(f"redirects with {operator}")
+            values = node.children_by_field_name("value")
+            self._script.listed += [self._word(each) for each in values]
 
     def _odd(self, words: str) -> None:
         if words and words not in self._script.oddities:
@@ -250,55 +287,121 @@ class _Walker:
             return
         self._script.commands.append(Simple((), assigns=(self._text(node),)))
 
-    def _redirected(self, node: Node, depth: int, fed: bool) -> None:
-        """A statement with redirections behind it, which belong to its last or only command."""
-        targets = [each for each in node.children if each.type.endswith("_redirect")]
-        fed = fed or any(each.type != "file_redirect" for each in targets)
-        fed = fed or any(each.children and each.children[0].type == "<" for each in targets)
-        for child in node.children:
-            if child.type == "command":
-                self._look_at(child)
-                self._command(child, targets, fed)
-                for each in child.children:
-                    self.walk(each, depth + 2)
-            else:
-                self.walk(child, depth + 1, fed=fed)
-        if not any(child.type == "command" for child in node.children):
-            self._bare_redirects(targets)
+    def _redirected(self, node: Node) -> bool:
+        """A statement with redirections behind it, which belong to its last or only command.
 
-    def _bare_redirects(self, targets: list[Node]) -> None:
-        """Redirections of a group: nobody's words, but they write."""
-        writes = self._writes(targets)
-        if writes:
-            self._script.commands.append(Simple((), writes=writes))
+        Returns:
+            Whether it is given something to read.
+        """
+        around = self._around([each for each in node.children if _is_redirect(each)])
+        last = _last_command(node.child_by_field_name("body"))
+        if last is None:
+            self._group(around)
+        else:
+            self._behind[last.id] = around
+        return around.fed
 
-    def _command(self, node: Node, targets: list[Node], fed: bool) -> None:
+    def _group(self, around: _Around) -> None:
+        """Redirections of a group: nobody's words, but they write and read."""
+        if around.words:
+            self._problem("words stand behind a group of commands")
+        if around.writes or around.reads:
+            writes, reads = tuple(around.writes), tuple(around.reads)
+            self._script.commands.append(Simple((), (), writes, reads))
+
+    def _command(self, node: Node, fed: bool) -> None:
         words: list[Word] = []
         assigns: list[str] = []
-        own = [each for each in node.children if each.type.endswith("_redirect")]
-        fed = fed or any(each.type != "file_redirect" for each in own)
+        own = self._around([each for each in node.children if _is_redirect(each)])
+        behind = self._behind.get(node.id, _Around())
+        if own.words:
+            self._problem("words stand behind a redirection in front of a command")
         for child in node.children:
             if child.type == "variable_assignment":
                 assigns.append(self._text(child))
             elif child.type == "command_name":
                 words.append(self._word(child.children[0]) if child.children else Word("", False))
-            elif not child.type.endswith("_redirect"):
+            elif not _is_redirect(child):
                 words.append(self._word(child))
-        writes = self._writes([*own, *targets])
-        self._script.commands.append(Simple(tuple(words), tuple(assigns), writes, fed))
+        self._script.commands.append(
+            Simple(
+                (*words, *behind.words),
+                tuple(assigns),
+                (*own.writes, *behind.writes),
+                (*own.reads, *behind.reads),
+                fed or own.fed or behind.fed,
+            )
+        )
 
-    def _writes(self, targets: list[Node]) -> tuple[Word, ...]:
-        found: list[Word] = []
-        for each in targets:
-            target = _write_target(each)
-            if target is not None:
-                found.append(self._word(target))
-        return tuple(word for word in found if not (word.known and word.text == "/dev/null"))
+    def _around(self, nodes: list[Node]) -> _Around:
+        """What these redirections say; what is not understood in them is a problem."""
+        around = _Around()
+        for node in nodes:
+            self._redirect(node, around)
+        return around
+
+    def _redirect(self, node: Node, around: _Around) -> None:
+        self._taken.add(node.id)
+        if node.type == "file_redirect":
+            self._file(node, around)
+        elif node.type == "heredoc_redirect":
+            around.fed = True
+            self._heredoc(node, around)
+        else:
+            around.fed = True
+            if [each.is_named for each in node.children] != [False, True]:
+                self._problem("a text on standard input is not understood")
+
+    def _file(self, node: Node, around: _Around) -> None:
+        parts = [each for each in node.children if each.type != "file_descriptor"]
+        operator = parts[0].type if parts and not parts[0].is_named else ""
+        words = [self._word(each) for each in parts[1:]]
+        if not all(each.is_named for each in parts[1:]):
+            self._problem("a redirection is not understood")
+        around.fed = around.fed or operator.startswith("<")
+        if operator not in ("<&-", ">&-"):  # those close a stream: no file follows
+            self._target(operator, words[0] if words else None, around)
+            words = words[1:]
+        around.words += words
+
+    def _target(self, operator: str, target: Word | None, around: _Around) -> None:
+        joins = target is not None and target.known and _JOINS.fullmatch(target.text)
+        if target is None:
+            self._problem("a redirection has no file")
+        elif operator in ("<&", ">&") and joins:
+            return
+        elif operator in ("<", "<&"):
+            around.reads.append(target)
+        elif operator == ">&" or operator in _WRITES:
+            if not (target.known and target.text == "/dev/null"):
+                around.writes.append(target)
+        else:
+            self._problem(f"it redirects with {operator!r}, which is not understood")
+
+    def _heredoc(self, node: Node, around: _Around) -> None:
+        """A here-document: the grammar keeps the rest of the marker's line inside of it."""
+        if why := doubt(node, self._data):
+            self._problem(why)
+        other = False  # behind this, words and files are another command's
+        for index, child in enumerate(node.children):
+            place = node.field_name_for_child(index)
+            if child.type in _HEREDOC:
+                continue
+            if child.type == "pipeline" or place in ("operator", "right"):
+                other = True
+            elif other:
+                self._problem("what stands behind a here-document's marker is not understood")
+            elif _is_redirect(child):
+                self._redirect(child, around)
+            elif place == "argument":
+                around.words.append(self._word(child))
+            elif child.type != "file_descriptor":
+                self._problem("what stands behind a here-document's marker is not understood")
 
     def _word(self, node: Node) -> Word:
         text = self._text(node)
         if node.type in ("word", "number") and _HIDES.search(_ESCAPE.sub("", text)):
-            self._script.problem = self._script.problem or "a word of it is not understood"
+            self._problem("a word of it is not understood")
         match node.type:
             case "word" | "number" | "extglob_pattern" | "regex":
                 return _bare(text) if node.child_count == 0 else Word(text, False)
@@ -310,7 +413,7 @@ class _Walker:
                 if not plain:
                     return Word(text, False)
                 if _HIDES_IN_QUOTES.search(_ESCAPE.sub("", text)):
-                    self._script.problem = self._script.problem or "a string is not understood"
+                    self._problem("a string is not understood")
                 return Word(_ESCAPE_IN_QUOTES.sub(lambda found: found[1] or "", text[1:-1]))
             case "concatenation":
                 return _joined([self._word(each) for each in node.children], text)
@@ -323,7 +426,7 @@ class _Walker:
 
 def _bare(text: str) -> Word:
     """An unquoted word. What braces or a leading pattern become is not known beforehand."""
-    if "{" in text or "}" in text:
+    if re.search(r"[{}]", _ESCAPE.sub("", text)):
         return Word(text, False)
     if _GLOB.search(text) and (text[0] in "*?[-" or "\\" in text):
         return Word(text, False)  # a file's name may begin with a dash, and is then an option
@@ -338,16 +441,12 @@ def _joined(words: list[Word], text: str) -> Word:
     return Word("".join(word.text for word in words))
 
 
-def _write_target(node: Node) -> Node | None:
-    """The file that a redirection writes; None where it only reads, or joins two streams."""
-    if node.type != "file_redirect":
-        return None
-    operator = next((each.type for each in node.children if not each.is_named), "")
-    target = node.child_by_field_name("destination")
-    if target is None:
-        target = node.children[-1]
-    if operator in ("<", "<&", "<<<", "<&-", ">&-"):
-        return None
-    if operator == ">&" and target.type in ("number", "file_descriptor"):
-        return None
-    return target
+def _is_redirect(node: Node) -> bool:
+    return node.type.endswith("_redirect")
+
+
+def _last_command(body: Node | None) -> Node | None:
+    """The command that redirections behind a statement belong to; None for a group's."""
+    while body is not None and body.type in ("pipeline", "list", "negated_command"):
+        body = body.children[-1] if body.children else None
+    return body if body is not None and body.type == "command" else None

@@ -1,38 +1,111 @@
-"""Commands that run another command: which one, as far as it can be known."""
+"""Commands that run another command: which one, as far as it can be known.
+
+Options are taken by their exact spelling: a cluster, an abbreviation, or one that is not listed may
+take the next word as its value, and the command would be another one. Such a call is unknown.
+"""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from agentkit.approvals.syntax import Word, words_of
 
-SHELLS = words_of("sh bash dash ash zsh ksh mksh rbash fish")
-_OPTIONS_WITH_VALUE = {
-    "chroot": "",
-    "doas": "-u -C",
-    "env": "-u --unset -C --chdir",
-    "exec": "-a",
-    "ionice": "-c -n -p",
-    "nice": "-n",
-    "runuser": "-u -g",
-    "stdbuf": "-i -o -e",
-    "su": "-c",
-    "sudo": "-u -g -h -p -C -D -R -T -U -r -t --user --group --host --prompt --chdir --chroot",
-    "timeout": "-s -k --signal --kill-after",
-    "xargs": "-I -n -P -d -L -s -a -E --max-args --max-procs --delimiter --arg-file --max-lines"
-    " --max-chars",
+_READ_SHELLS = words_of("sh bash dash ash rbash")
+_OTHER_SHELLS = words_of("zsh ksh mksh fish csh tcsh nu pwsh elvish xonsh osh ysh")
+"""Their grammar is another one."""
+SHELLS = _READ_SHELLS | _OTHER_SHELLS
+_NUMBER = r"[+-]?[0-9]+"
+_NAME = r"[A-Za-z0-9_][\w.+-]*"
+_ONE = r"[^*?\[-][^*?\[]*"
+"""Any one word: a pattern may become two."""
+_TIME = r"[0-9]*\.?[0-9]+[smhd]?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What may stand between a wrapper and the command that it runs."""
+
+    flags: frozenset[str] = frozenset()
+    short: Mapping[str, str] | None = None
+    """Options with a value, ``-n 5`` or ``-n5``, and the form of their value."""
+    long: Mapping[str, str] | None = None
+    """The same with two dashes, ``--adjustment=5``."""
+    operands: tuple[str, ...] = ()
+    """Words behind the options, in front of the command."""
+
+    def taken(self, words: Sequence[Word]) -> int:
+        """How many words the option in front takes; 0 where it is none of these."""
+        text = words[0].text
+        if text in self.flags:
+            return 1
+        name, equals, value = text.partition("=")
+        if equals and name in (self.long or {}):
+            return int(_fits(Word(value), (self.long or {})[name]))
+        if (form := (self.short or {}).get(text)) is not None:
+            return 2 if len(words) > 1 and _fits(words[1], form) else 0
+        form = (self.short or {}).get(text[:2])
+        return int(form is not None and _fits(Word(text[2:]), form))
+
+
+def _fits(word: Word, form: str) -> bool:
+    return word.known and re.fullmatch(form, word.text, re.DOTALL) is not None
+
+
+_RIGHTS = _Options(
+    words_of("-n -E -H -b -k -P --non-interactive --preserve-env --set-home --background"),
+    dict.fromkeys(words_of("-u -g -h -p -C -D -R -T -U -r -t"), _ONE),
+    dict.fromkeys(words_of("--user --group --host --prompt --chdir --chroot"), _ONE),
+)
+_OPTIONS: Mapping[str, _Options] = {
+    "builtin": _Options(),
+    "chroot": _Options(operands=(_ONE,)),
+    "command": _Options(words_of("-p")),
+    "doas": _Options(words_of("-n"), {"-u": _NAME}),
+    "env": _Options(
+        words_of("- -i -0 -v --ignore-environment --null --debug"),
+        {"-u": _NAME},
+        {"--unset": _NAME},
+    ),
+    "exec": _Options(words_of("-c -l"), {"-a": _ONE}),
+    "ionice": _Options(words_of("-t --ignore"), {"-c": _NAME, "-n": _NUMBER}),
+    "nice": _Options(
+        frozenset(f"-{number}" for number in range(20)), {"-n": _NUMBER}, {"--adjustment": _NUMBER}
+    ),
+    "runuser": _Options(short={"-u": _NAME}),
+    "setsid": _Options(words_of("-w --wait -f --fork")),
+    "stdbuf": _Options(short=dict.fromkeys(words_of("-i -o -e"), r"[0L]|[0-9]+[KMG]?")),
+    "sudo": _RIGHTS,
+    "time": _Options(words_of("-p")),  # others are GNU time's, which writes files
+    "timeout": _Options(
+        words_of("--foreground --preserve-status -v --verbose"),
+        {"-s": _NAME, "-k": _TIME},
+        {"--signal": _NAME, "--kill-after": _TIME},
+        (_TIME,),
+    ),
+    "xargs": _Options(
+        words_of("-0 --null -r --no-run-if-empty -t --verbose -x --exit"),
+        {**dict.fromkeys(words_of("-n -P -L -s"), _NUMBER), "-d": _ONE, "-I": _ONE, "-a": _ONE},
+        {
+            **dict.fromkeys(words_of("--max-args --max-procs --max-lines --max-chars"), _NUMBER),
+            **dict.fromkeys(words_of("--delimiter --arg-file --replace"), _ONE),
+        },
+    ),
 }
-TRANSPARENT = words_of("nice ionice stdbuf timeout nohup setsid time command builtin env")
-"""They change nothing about what the inner command may do."""
+"""Of a wrapper that is not here, no option is known."""
+TRANSPARENT = words_of("nice ionice stdbuf timeout setsid time command builtin env")
+"""They change nothing about what the inner command may do. Not ``nohup``, which writes a file."""
 PRIVILEGED = words_of("sudo doas su runuser pkexec chroot unshare nsenter setpriv")
 OPAQUE = words_of(
     "parallel watch script flock strace ltrace gdb expect at batch coproc entr fd fdfind"
 )
 """They may run another command in ways that are not looked into."""
+_PREFIXES = TRANSPARENT | PRIVILEGED | words_of("xargs exec nohup")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_SHELL_FLAGS = re.compile(r"-[abefhilmnpuvxBCH]*c?[abefhilmnpuvxBCH]*|\+[abefhmnpuvxBCH]+")
+_SHELL_LONG = words_of("--login --noprofile --norc --posix --restricted --verbose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +126,7 @@ def inner(words: Sequence[Word], *, fed: bool) -> list[Inner]:
     name = words[0].text.rpartition("/")[2]
     rest = list(words[1:])
     if name in SHELLS:
-        return _shell(rest, fed=fed)
+        return _shell(name, rest, fed=fed)
     if name in ("busybox", "toybox"):
         return [Inner(tuple(rest))] if rest else []
     if name == "eval":
@@ -64,9 +137,9 @@ def inner(words: Sequence[Word], *, fed: bool) -> list[Inner]:
         return _find(rest)
     if name == "command" and rest and rest[0].text in ("-v", "-V"):
         return []  # it only says what it would run
-    if name in TRANSPARENT or name in PRIVILEGED or name in ("xargs", "exec"):
-        return _prefix(name, rest)
-    return []
+    if name in ("su", "runuser") and (name == "su" or not rest or rest[0].text != "-u"):
+        return _su(rest)
+    return _prefix(name, rest) if name in _PREFIXES else []
 
 
 def _code(words: Sequence[Word], text: str) -> Inner:
@@ -75,48 +148,59 @@ def _code(words: Sequence[Word], text: str) -> Inner:
     return Inner(unknown="it runs code that is only known when it runs")
 
 
-def _shell(rest: list[Word], *, fed: bool) -> list[Inner]:
+def _shell(name: str, rest: list[Word], *, fed: bool) -> list[Inner]:
+    if name in _OTHER_SHELLS:
+        return [Inner(unknown=f"{name} reads commands by a grammar of its own")]
+    strange = [Inner(unknown="a shell with options that are not looked into")]
+    reads_code = False
     for index, word in enumerate(rest):
         if not word.known:
             return [Inner(unknown="a shell with options that are only known when it runs")]
-        if word.text.startswith("--") and word.text != "--":
-            continue
-        if re.fullmatch(r"[-+][A-Za-z]+", word.text):
-            if word.text.startswith("-") and "c" in word.text:
-                after = rest[index + 1 :]
-                while after and after[0].text.startswith("-"):
-                    after = after[1:]
-                return [_code(after[:1], after[0].text)] if after else []
-            if "o" in word.text or "O" in word.text or "s" in word.text:
-                return [Inner(unknown="a shell with options that are not looked into")]
-            continue
+        if word.text in ("-", "--"):
+            rest = rest[index + 1 :]
+            break
+        if not word.text.startswith(("-", "+")):
+            rest = rest[index:]
+            break
+        if word.text not in _SHELL_LONG and not _SHELL_FLAGS.fullmatch(word.text):
+            return strange
+        reads_code = reads_code or (word.text[:2] != "--" and "c" in word.text)
+    else:
+        rest = []
+    if reads_code:
+        return [_code(rest[:1], rest[0].text)] if rest else strange
+    if rest:
         return []  # a script's file
     why = "a shell that runs what it is given on standard input"
     return [Inner(unknown=why if fed else "a shell that reads its commands")]
 
 
+def _su(rest: Sequence[Word]) -> list[Inner]:
+    """Another user's shell: what ``-c`` gives it, and nothing else is known."""
+    found = [
+        _code([code], code.text)
+        for option, code in pairwise(rest)
+        if option.text in ("-c", "--command")
+    ]
+    return [*found, Inner(unknown="the shell of another user")]
+
+
 def _prefix(name: str, rest: list[Word]) -> list[Inner]:
     """A command in front of another one: options, perhaps a value, then the other."""
-    valued = _OPTIONS_WITH_VALUE.get(name, "").split()
+    options = _OPTIONS.get(name, _Options())
     assigns: list[str] = []
-    if name == "xargs":
-        rest = _filled_in(rest, _placeholder(rest))
-    while rest:
-        word = rest[0]
-        if not word.known:
-            break
-        if name == "env" and (word.text.startswith(("-S", "--s")) or word.text == "-vS"):
-            return [_split(word, rest[1:])]
-        if name == "su" and word.text in ("-c", "--command"):
-            return [_code(rest[1:2], rest[1].text)] if len(rest) > 1 else []
-        if name in ("env", "sudo", "doas") and _ASSIGNMENT.match(word.text):
-            assigns.append(word.text)
-            rest = rest[1:]
-        elif word.text.startswith("-") and word.text != "-":
-            rest = rest[2 if word.text in valued else 1 :]
-        else:
-            break
-    if name in ("timeout", "chroot"):
+    for placeholder in _skip_options(rest, options):
+        rest = _filled_in(rest, placeholder)
+    if rest and rest[0].known and rest[0].text == "--":
+        rest = rest[1:]
+    elif rest and (not rest[0].known or rest[0].text.startswith("-")):
+        return [Inner(unknown=f"{name} has an option that is not looked into")]
+    for form in options.operands:
+        if not rest or not _fits(rest[0], form):
+            return [Inner(unknown=f"{name} has a value that is not looked into")]
+        rest = rest[1:]
+    while rest and name in ("env", "sudo", "doas") and _ASSIGNMENT.match(rest[0].text):
+        assigns.append(rest[0].text)
         rest = rest[1:]
     if not rest:
         return [Inner(assigns=tuple(assigns))] if assigns else []
@@ -126,15 +210,17 @@ def _prefix(name: str, rest: list[Word]) -> list[Inner]:
     return [Inner((*rest, *more), assigns=tuple(assigns))]
 
 
-def _split(word: Word, rest: list[Word]) -> Inner:
-    text = word.text.removeprefix("-vS").removeprefix("-S").removeprefix("--split-string=")
-    try:
-        words = [Word(each) for each in shlex.split(text)]
-    except ValueError:
-        words = []
-    if not words or not all(each.known for each in rest) or "$" in text or "\\" in text:
-        return Inner(unknown="env splits a text into a command")
-    return Inner((*words, *rest))
+def _skip_options(rest: list[Word], options: _Options) -> list[str]:
+    """Take the options off the front; returns what stands for the input in xargs' command."""
+    placeholders = ["{}"]
+    while rest and rest[0].known and (taken := options.taken(rest)):
+        text = rest[0].text
+        if text == "-I":
+            placeholders.append(rest[1].text)
+        elif text.startswith(("-I", "--replace=")):
+            placeholders.append(text.removeprefix("-I").removeprefix("--replace="))
+        del rest[:taken]
+    return placeholders
 
 
 def _filled_in(words: Sequence[Word], placeholder: str) -> list[Word]:
@@ -142,26 +228,25 @@ def _filled_in(words: Sequence[Word], placeholder: str) -> list[Word]:
     return [Word(each.text, each.known and placeholder not in each.text) for each in words]
 
 
-def _placeholder(rest: Sequence[Word]) -> str:
-    for index, word in enumerate(rest):
-        if word.text.startswith(("-I", "-i")) and word.text[2:]:
-            return word.text[2:]
-        if word.text == "-I" and index + 1 < len(rest):
-            return rest[index + 1].text
-        if word.text.startswith("--replace="):
-            return word.text.removeprefix("--replace=")
-    return "{}"
-
-
 def _find(rest: list[Word]) -> list[Inner]:
     found: list[Inner] = []
     index = 0
     while index < len(rest):
         if rest[index].known and rest[index].text in ("-exec", "-execdir", "-ok", "-okdir"):
-            end = index + 1
-            while end < len(rest) and not (rest[end].known and rest[end].text in (";", "+")):
-                end += 1
+            end = _find_end(rest, index + 1)
             found.append(Inner(tuple(_filled_in(rest[index + 1 : end], "{}"))))
+            if end == len(rest):
+                found.append(Inner(unknown="find runs a command whose end is not known"))
             index = end
         index += 1
     return found
+
+
+def _find_end(rest: Sequence[Word], index: int) -> int:
+    """Where the command that find runs ends: at ``;``, or at a ``+`` right behind ``{}``."""
+    while index < len(rest):
+        ends = rest[index].text == ";" or (rest[index].text == "+" and rest[index - 1].text == "{}")
+        if rest[index].known and ends:
+            break
+        index += 1
+    return index

@@ -129,12 +129,13 @@ class HarborSandbox(Forking):
             path = f"{self._folder}/{uuid4().hex[:8]}.in"
             await self.write_file(path, stdin)
             text = f"{{ {text}\n}} <{shlex.quote(path)}"
+        errors_path = f"{self._folder}/{uuid4().hex[:8]}.err"  # its own: searches overlap
         if split:
-            text = f"{{ {text}\n}} 2>{self._folder}/stderr"
+            text = f"{{ {text}\n}} 2>{errors_path}"
         result = await self.run(uuid4().hex[:8], text, env=env, timeout=timeout, keep=keep)
         if not split:
             return result
-        errors = await self.read_file(f"{self._folder}/stderr")
+        errors = await self.read_file(errors_path)
         return ExecResult(
             result.exit_code,
             result.output,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import anyio
 
@@ -16,16 +16,6 @@ from agentkit.sandboxes._create import resolve_image
 from agentkit.sandboxes._engine import Engine
 
 LABEL = "agentkit.task.image"
-_HIDDEN = (
-    "solution",
-    "solution.sh",
-    "solution.yaml",
-    "tests",
-    "run-tests.sh",
-    "task.toml",
-    "task.yaml",
-)
-"""Never sent to a build: an image may hold neither the tests nor the answer."""
 _LAST_LINES = 12
 Say = Callable[[str], None]
 
@@ -52,7 +42,7 @@ class Images:
             if not await self._engine.call(lambda: _exists(self._engine, tag)):
                 say(f"building {tag}")
                 limit = environment.build_timeout
-                await self._engine.call(lambda: _build(self._engine, context, tag, limit, say))
+                await self._engine.call(lambda: _build(self._engine, environment, tag, limit, say))
         return tag
 
 
@@ -66,13 +56,19 @@ def _exists(engine: Engine, tag: str) -> bool:
     return True
 
 
-def _build(engine: Engine, context: Path, tag: str, limit: float, say: Say) -> None:
+def packed(environment: Environment) -> IO[bytes]:
+    """The build's context as a tar, without what the agent may not see."""
     from docker.utils import build
 
+    assert environment.context is not None
     tar: Any = build.tar  # its type stubs are at odds with its code
+    return tar(str(environment.context), exclude=_excluded(environment.context, environment.unsent))
+
+
+def _build(engine: Engine, environment: Environment, tag: str, limit: float, say: Say) -> None:
     last: deque[str] = deque(maxlen=_LAST_LINES)
     started = time.monotonic()
-    with tar(str(context), exclude=_excluded(context)) as archive:
+    with packed(environment) as archive:
         records: Any = engine.api.build(
             fileobj=archive,
             custom_context=True,
@@ -95,11 +91,11 @@ def _build(engine: Engine, context: Path, tag: str, limit: float, say: Say) -> N
                         say(line.strip())
 
 
-def _excluded(context: Path) -> list[str]:
+def _excluded(context: Path, unsent: Sequence[str]) -> list[str]:
     path = context / ".dockerignore"
     own = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     lines = [line.strip() for line in own.splitlines()]
-    return [*(line for line in lines if line and not line.startswith("#")), *_HIDDEN]
+    return [*(line for line in lines if line and not line.startswith("#")), *unsent]
 
 
 def _failed(tag: str, why: str, last: deque[str]) -> ImageError:

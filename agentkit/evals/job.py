@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import anyio
 
 from agentkit.errors import UsageError
-from agentkit.evals.money import Purse, discard, discarded
+from agentkit.evals.money import FEWEST, Purse, discard, discarded
 from agentkit.evals.outcome import Outcome, fault_of
 from agentkit.evals.results import Record, agent_config, read_trial, write_json, write_trial
 from agentkit.evals.spec import Contestant, Trial, trials
@@ -23,8 +23,6 @@ from agentkit.evals.task import Task
 from agentkit.evals.taskset import Refused, TaskSet
 
 Say = Callable[[str], None]
-FEWEST = 0.000_001
-"""US dollars below which nothing can be bought any more."""
 
 
 class Runner(Protocol):
@@ -182,9 +180,10 @@ async def run_job(job: Job, runner: Runner, view: View) -> None:
     async with anyio.create_task_group() as group:
         for trial in left:
             await gate.acquire_on_behalf_of(trial)
-            allowed = job.purse.take(trial.contestant.max_cost)
-            if allowed < FEWEST:
+            allowed = await job.purse.take(trial.contestant.max_cost)
+            if allowed < FEWEST or job.out_of_money:
                 job.out_of_money = True
+                job.purse.settle(allowed, 0.0)
                 gate.release_on_behalf_of(trial)
                 break
             group.start_soon(_one, job, trial, tasks[trial.task_name], allowed, runner, view, gate)

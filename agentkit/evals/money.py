@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio
+
 LEDGER = "discarded.jsonl"
+FEWEST = 0.000_001
+"""US dollars below which nothing can be bought any more."""
 
 
 @dataclass(slots=True)
@@ -18,18 +22,32 @@ class Purse:
     """US dollars; None is no limit."""
     spent: float = 0.0
     reserved: float = 0.0
+    holders: int = 0
+    """Tries that have something set aside; a sum of floats need not come back to 0."""
+    _settled: anyio.Event = field(default_factory=anyio.Event)
 
-    def take(self, wish: float) -> float:
-        """Set aside what one trial may spend: its wish, or what is left; 0 where nothing is."""
-        left = wish if self.limit is None else self.limit - self.spent - self.reserved
-        allowed = max(0.0, min(wish, left))
+    async def take(self, wish: float) -> float:
+        """Set aside what one try may spend: its wish, or all that is left; 0 where nothing is.
+
+        While others hold what is missing, this waits for them: most give much of it back.
+        """
+        while self._left(wish) < wish - FEWEST and self.holders:
+            await self._settled.wait()
+        allowed = max(0.0, min(wish, self._left(wish)))
         self.reserved += allowed
+        self.holders += 1
         return allowed
+
+    def _left(self, wish: float) -> float:
+        return wish if self.limit is None else self.limit - self.spent - self.reserved
 
     def settle(self, allowed: float, spent: float) -> None:
         """Give back what was set aside, and count what was spent of it."""
         self.reserved -= allowed
+        self.holders -= 1
         self.spent += spent
+        self._settled.set()
+        self._settled = anyio.Event()
 
 
 def discard(job: Path, trial: Path) -> None:

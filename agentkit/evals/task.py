@@ -30,6 +30,9 @@ class Environment:
 
     context: Path | None = None
     """The build context, with a Dockerfile in it; None where ``image`` is used as it is."""
+    unsent: tuple[str, ...] = ()
+    """Names in ``context`` that no build may see: where it is the task's folder, the tests and the
+    answer. Elsewhere the same names are the project's own."""
     image: str = ""
     """A ready image; "" with no context is our own base image."""
     workspace: Path | None = None

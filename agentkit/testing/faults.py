@@ -2,7 +2,7 @@
 
 ``FakeDeepSeek(script, faults={4: "429", 7: "empty*2"})``: request 4 meets one 429, requests 7 and
 8 an empty answer. Requests are counted from 1 over the whole server. ``name*3`` repeats; a
-number after a colon is seconds (``keep-alive:12``). ``CATALOGUE`` lists every name with a line
+number after a colon is seconds (``keep-alive:12*3``). ``CATALOGUE`` lists every name with a line
 of explanation; bodies are the provider's own (deepseek.md §6, seen until 2026-10).
 """
 
@@ -255,10 +255,21 @@ def schedule(faults: Mapping[int, str] | str | None) -> dict[int, Fault]:
         faults = dict(_parts(faults))
     out: dict[int, Fault] = {}
     for start, text in (faults or {}).items():
-        name, _, times = text.partition("*")
-        for offset in range(int(times) if times.isdigit() else 1):
-            out[start + offset] = Fault.parse(name)
+        name, star, times = text.partition("*")
+        fault = Fault.parse(name)
+        for offset in range(_repeats(text, times) if star else 1):
+            out[start + offset] = fault
     return out
+
+
+def _repeats(text: str, times: str) -> int:
+    """What is behind the star; taken for 1 in silence, it would test less than was asked for."""
+    if not (times.isascii() and times.isdigit()) or int(times) < 1:
+        raise UsageError(
+            f"the repeats of fault {text!r} are not a number of at least 1",
+            hint="For instance 429*3, or with seconds keep-alive:2*3",
+        )
+    return int(times)
 
 
 def _parts(text: str) -> list[tuple[int, str]]:

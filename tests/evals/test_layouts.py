@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from agentkit.errors import UsageError
-from agentkit.evals.task import tree_digest
+from agentkit.evals.images import packed
+from agentkit.evals.task import Task, tree_digest
 from agentkit.evals.taskset import load
 
 from .conftest import MakeTask
@@ -171,6 +173,31 @@ def test_terminal_bench_1(first_generation: Path) -> None:
     (task,) = load(first_generation).tasks
     assert (task.agent_timeout, task.grading.timeout, task.grading.judge) == (120, 30, "pytest")
     assert task.environment.env["COLOR"] == "blue"
+
+
+def sent(task: Task) -> set[str]:
+    """The names that an image's build gets to see."""
+    assert task.environment.context is not None
+    with packed(task.environment) as archive, tarfile.open(fileobj=archive) as tar:
+        return {name.removeprefix("./") for name in tar.getnames()}
+
+
+def test_no_build_sees_the_tests_or_the_solution(first_generation: Path) -> None:
+    (task,) = load(first_generation).tasks
+    assert sent(task) == {"Dockerfile", "docker-compose.yaml"}
+
+
+def test_what_an_environment_calls_tests_and_solution_is_built(make_task: MakeTask) -> None:
+    folder = make_task()
+    for name in ("tests/unit.py", "solution/notes.txt", "task.yaml"):
+        path = folder / "environment" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("the project's own")
+    (folder / "environment" / ".dockerignore").write_text("# not needed\ntask.yaml\n")
+    (task,) = load(folder).tasks
+    names = sent(task)
+    assert {"Dockerfile", "tests/unit.py", "solution/notes.txt"} <= names
+    assert "task.yaml" not in names
 
 
 def test_terminal_bench_1_with_more_services(first_generation: Path) -> None:

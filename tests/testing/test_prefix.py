@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -52,9 +52,56 @@ def test_each_break_is_found_and_placed(case: str) -> None:
         assert_prefix_stable([body(USER), body(USER, ANSWER, NEXT), after])
 
 
+def backwards(value: Any) -> Any:
+    """The same value, with the keys of every object in the opposite order."""
+    if isinstance(value, dict):
+        fields = cast("Json", value)
+        return {key: backwards(fields[key]) for key in reversed(fields)}
+    if isinstance(value, list):
+        return [backwards(each) for each in cast("list[Any]", value)]
+    return value
+
+
+CALL: Json = {"id": "c1", "type": "function", "function": {"name": "a", "arguments": "{}"}}
+CALLING: Json = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+TOOLS: list[Json] = [{"type": "function", "function": {"name": "a", "parameters": {}}}]
+
+
+def test_the_order_of_keys_is_part_of_the_prompt() -> None:
+    before = body(USER, CALLING, tools=TOOLS)
+    with pytest.raises(AssertionError, match="tools changed"):
+        assert_prefix_stable([before, body(USER, CALLING, NEXT, tools=backwards(TOOLS))])
+    turned = {**CALLING, "tool_calls": backwards([CALL])}
+    with pytest.raises(AssertionError, match=r"messages\[1\] \(assistant\)"):
+        assert_prefix_stable([before, body(USER, turned, NEXT, tools=TOOLS)])
+    with pytest.raises(AssertionError, match=r"messages\[0\] \(user\)"):
+        assert_prefix_stable([body(USER), body(backwards(USER), ANSWER)])
+
+
+def test_the_order_of_the_fields_of_a_body_reaches_no_prompt() -> None:
+    turned = dict(reversed(json.loads(body(USER)).items()))
+    assert_prefix_stable([body(USER), json.dumps(turned).encode()])
+
+
 def test_conversations_are_told_apart() -> None:
     other = {"role": "user", "content": "another task"}
-    assert_prefix_stable([body(USER, ANSWER), body(other), body(USER, ANSWER, NEXT), body(other)])
+    requests = [body(USER, ANSWER), body(other), body(USER, ANSWER, NEXT), body(other)]
+    assert_prefix_stable(requests)
+    assert_prefix_stable(requests, conversations=2)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        body({**USER, "content": "HI"}, ANSWER, NEXT),
+        body(USER, ANSWER, NEXT, model="another"),
+    ],
+    ids=["first message edited", "model switched"],
+)
+def test_what_only_looks_like_a_new_conversation_is_found_by_their_number(after: bytes) -> None:
+    assert_prefix_stable([body(USER, ANSWER), after])
+    with pytest.raises(AssertionError, match="2 conversations in place of 1"):
+        assert_prefix_stable([body(USER, ANSWER), after], conversations=1)
 
 
 def test_nothing_to_look_at_is_no_success() -> None:

@@ -254,6 +254,16 @@ def test_faults_as_text_and_their_names() -> None:
     assert len(CATALOGUE) >= 24
 
 
+@pytest.mark.parametrize("wrong", ["429*three", "429*-2", "429*3:2", "429*0", "429*", "429*²"])
+def test_repeats_that_are_no_number_are_refused(wrong: str) -> None:
+    with pytest.raises(UsageError, match="not a number of at least 1"):
+        schedule({1: wrong})
+
+
+def test_seconds_and_repeats_together() -> None:
+    assert [fault.seconds for fault in schedule({1: "stall:2*2"}).values()] == [2.0, 2.0]
+
+
 @pytest.mark.parametrize("step", [{"contents": "x"}, {"calls": [{"tool": "x"}]}, 5])
 def test_a_wrong_step_is_named(step: Any) -> None:
     with pytest.raises(UsageError, match="no reply"):

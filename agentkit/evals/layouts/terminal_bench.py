@@ -16,6 +16,9 @@ from agentkit.evals.layouts import _tables as read_
 from agentkit.evals.layouts._tables import Table
 from agentkit.evals.task import Environment, Grading, Task
 
+_UNSENT = ("solution", "solution.sh", "solution.yaml", "tests", "run-tests.sh", "task.yaml")
+"""The build's context is the task's folder: an image may hold neither the tests nor the answer."""
+
 
 def fits(folder: Path) -> bool:
     """Whether the folder has this layout."""
@@ -46,7 +49,7 @@ def read(folder: Path) -> Task:
         name=folder.name,
         path=folder,
         instruction=instruction,
-        environment=Environment(context=folder, env=_compose_environment(folder)),
+        environment=Environment(context=folder, unsent=_UNSENT, env=_compose_environment(folder)),
         grading=Grading(
             judge="pytest",
             tests=tests if tests.is_dir() else None,

@@ -1,10 +1,17 @@
 import csv
+import hashlib
 import json
 from collections import defaultdict
 from datetime import datetime, timezone
 from pathlib import Path
 
 DATA = Path("/work/data")
+# What is expected is computed from these files, which the agent could have changed.
+AS_IT_WAS = {
+    "north.csv": "8eda090627b719159b9859c6795af88d44a944cc205f1594201796a01a1c2aa7",
+    "south.json": "9a8af142fa3660473bf77889e579cd9271c92c0b314d5d4b712dc124b6930cbc",
+    "west.tsv": "9b9b9d847e58b9700f5b444321ac9c9538ab889b805204afc5ff2c14e0bd29e2",
+}
 
 
 def readings():
@@ -49,4 +56,5 @@ def test_every_day_and_station():
 
 
 def test_the_data_is_as_it_was():
-    assert sorted(path.name for path in DATA.iterdir()) == ["north.csv", "south.json", "west.tsv"]
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in DATA.iterdir()}
+    assert found == AS_IT_WAS

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import re
@@ -6,8 +7,14 @@ from collections import Counter, defaultdict
 LINE = re.compile(
     r'^(\d{4}-\d\d-\d\dT\d\d:\d\d):\d\d\.\d{3}Z (\S+) "GET (\S+) HTTP/1\.1" (\d{3}) ([\d.]+)ms$'
 )
+# What is expected is computed from the log, which the agent could have changed.
+AS_IT_WAS = "26a54fefa6683c95ca7f8aebc2bd3ec0628c61dc3d54ff703b4a1708a18317bf"
 ROWS = [m.groups() for m in map(LINE.match, open("/work/access.log").read().splitlines()) if m]
 ANSWER = json.load(open("/work/answer.json"))
+
+
+def test_the_log_is_as_it_was():
+    assert hashlib.sha256(open("/work/access.log", "rb").read()).hexdigest() == AS_IT_WAS
 
 
 def test_slowest():

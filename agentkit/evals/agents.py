@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from agentkit.session import Session
     from agentkit.stores.sqlite import SQLiteStore
 
+_LIMIT = re.compile(r"the (\w+) limit was reached")
+"""``LimitReached`` in words, which is what a session's end keeps of it."""
 GRACE = 30.0
 """Seconds past the deadline after which an agent that does not stop is stopped from outside."""
 
@@ -172,10 +175,10 @@ class _Watch:
         end = session.state.finished
         if end is None or end.status != "limit":
             return None
-        left = work.timeout - session.state.seconds
-        which = "deadline" if left <= 0 or "deadline" in end.output else "budget"
+        named = _LIMIT.match(end.output)
+        which = named[1] if named else "deadline"
         error = LimitReached(which, session.state.seconds, work.timeout)
-        return fault_of(error, "agent_execution")
+        return replace(fault_of(error, "agent_execution"), message=end.output)
 
 
 def make_agent(work: Work, store: SQLiteStore) -> Agent:

@@ -2,7 +2,8 @@
 
 The job itself stays in one process, which decides what runs and holds the money: so the limits of
 money and of trials at a time (``-n``) hold over the whole cluster. A node that dies loses its
-trials to another one. Nodes need agentkit and, in their environment, the model's key; the tasks are
+trials to another one, and all that they were allowed to spend counts as spent: what they did spend
+died with it. Nodes need agentkit and, in their environment, the model's key; the tasks are
 sent along.
 """
 
@@ -21,13 +22,12 @@ from typing import Any
 
 import anyio
 
-from agentkit.errors import EngineUnavailable, SandboxError, UsageError
-from agentkit.evals.outcome import Outcome
+from agentkit.errors import EngineUnavailable, UsageError
+from agentkit.evals.money import come_home, send_away
+from agentkit.evals.outcome import NodeLost, Outcome
 from agentkit.evals.spec import Trial
 from agentkit.evals.task import Task
 
-MOST_MOVES = 3
-"""How often one trial may lose its node."""
 _ADDRESS = "RAY_ADDRESS"
 
 
@@ -115,28 +115,33 @@ class RayRunner:
     async def __call__(
         self, trial: Trial, task: Task, folder: Path, *, max_cost: float, say: Callable[[str], None]
     ) -> Outcome:
+        """Run the trial on one node.
+
+        Raises:
+            NodeLost: the job decides whether its money allows another node.
+        """
         parcel = await anyio.to_thread.run_sync(_packed, trial, task, max_cost)
-        for _ in range(MOST_MOVES):
-            node = min(await self.look_around(), key=lambda each: self._running[each])
-            say(f"on node {node[:8]}")
-            self._running[node] += 1
-            reference = self._on(self._work, node, task.environment.cpus or 1).remote(parcel)
-            try:
-                outcome, files = await reference
-            except self._ray.exceptions.RayTaskError:
-                raise  # a bug of ours, not of the cluster's
-            except self._ray.exceptions.RayError as error:
-                say(f"node {node[:8]} was lost ({type(error).__name__}); once more elsewhere")
-                self._engines.pop(node, None)
-                continue
-            except BaseException:
-                self._ray.cancel(reference)
-                raise
-            finally:
-                self._running[node] -= 1
-            await anyio.to_thread.run_sync(_unpacked, files, folder)
-            return outcome
-        raise SandboxError(f"the trial lost its node {MOST_MOVES} times")
+        node = min(await self.look_around(), key=lambda each: self._running[each])
+        say(f"on node {node[:8]}")
+        if trial.contestant.agent == "agentkit":  # the others cost nothing
+            send_away(folder, max_cost)
+        self._running[node] += 1
+        reference = self._on(self._work, node, task.environment.cpus or 1).remote(parcel)
+        try:
+            outcome, files = await reference
+        except self._ray.exceptions.RayTaskError:
+            raise  # a bug of ours, not of the cluster's
+        except self._ray.exceptions.RayError as error:
+            self._engines.pop(node, None)
+            raise NodeLost(f"node {node[:8]} was lost ({type(error).__name__})") from error
+        except BaseException:
+            self._ray.cancel(reference)
+            raise
+        finally:
+            self._running[node] -= 1
+        await anyio.to_thread.run_sync(_unpacked, files, folder)
+        come_home(folder)
+        return outcome
 
     def _on(self, function: Any, node: str, cpus: float) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

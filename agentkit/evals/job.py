@@ -7,7 +7,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,14 +15,31 @@ from typing import Any, Protocol
 import anyio
 
 from agentkit.errors import UsageError
-from agentkit.evals.money import FEWEST, Purse, discard, discarded
-from agentkit.evals.outcome import Outcome, fault_of
-from agentkit.evals.results import Record, agent_config, read_trial, write_json, write_trial
+from agentkit.evals.money import FEWEST, Purse, cost_of, discard, discarded
+from agentkit.evals.outcome import (
+    MONEY,
+    NODE,
+    AgentReport,
+    Fault,
+    NodeLost,
+    Outcome,
+    fault_of,
+)
+from agentkit.evals.results import (
+    Record,
+    agent_config,
+    read_trial,
+    record_of,
+    write_json,
+    write_trial,
+)
 from agentkit.evals.spec import Contestant, Trial, trials
 from agentkit.evals.task import Task
 from agentkit.evals.taskset import Refused, TaskSet
 
 Say = Callable[[str], None]
+MOST_MOVES = 2
+"""How often one trial may move because its node was lost."""
 
 
 class Runner(Protocol):
@@ -206,6 +223,24 @@ def _take_stock(job: Job) -> list[Trial]:
     return left
 
 
+@dataclass(slots=True)
+class _Tries:
+    """How many further tries a trial has."""
+
+    retries: int
+    moves: int = MOST_MOVES
+
+    def again(self, fault: Fault | None) -> bool:
+        """Whether this fault leaves another try, which is then used up."""
+        if fault is None or not fault.infrastructure:
+            return False
+        if fault.cause == NODE:
+            self.moves -= 1
+            return self.moves >= 0
+        self.retries -= 1
+        return self.retries >= 0
+
+
 async def _one(
     job: Job,
     trial: Trial,
@@ -215,42 +250,79 @@ async def _one(
     view: View,
     gate: anyio.CapacityLimiter,
 ) -> None:
-    folder = job.folder / trial.name
-    spent = 0.0
-    left = job.plan.retries
+    """A trial, tried again where others spoilt it; ``allowed`` is set aside for the first try.
+
+    Each try has the whole of the trial's money again: the agent is not to blame for the last one.
+    """
+    tries = _Tries(job.plan.retries)
+    why = ""
     try:
         view.started(trial)
         while True:
-            discard(job.folder, folder)
-            folder.mkdir(parents=True)
-            outcome = await _logged(runner, view, trial, task, folder, allowed - spent)
-            spent += outcome.report.cost_usd
+            outcome = await _try(job, trial, task, allowed, runner, view, why)
             fault = outcome.fault
-            if fault is None or not fault.infrastructure or not left:
+            if fault is None or not tries.again(fault):
                 break
-            left -= 1
-            view.line(trial, f"trying again after {fault.type}: {fault.message}")
-        if _starved(outcome, allowed, trial):
-            job.out_of_money = True
-            discard(job.folder, folder)
-            return
-        record = write_trial(folder, trial, task, outcome)
-        job.records.append(record)
-        view.ended(trial, record)
-        job.save()
+            allowed = await job.purse.take(trial.contestant.max_cost)
+            if allowed < FEWEST:
+                job.purse.settle(allowed, 0.0)
+                break
+            why = f"trying again after {fault.type}: {fault.message}"
+        _close(job, trial, task, outcome, allowed, view)
     finally:
-        job.purse.settle(allowed, spent)
         gate.release_on_behalf_of(trial)
 
 
+async def _try(
+    job: Job, trial: Trial, task: Task, allowed: float, runner: Runner, view: View, why: str
+) -> Outcome:
+    """One try in an empty folder; ``why`` stands first in its log."""
+    folder = job.folder / trial.name
+    spent = 0.0
+    try:
+        discard(job.folder, folder)
+        folder.mkdir(parents=True)
+        outcome = await _logged(runner, view, trial, task, folder, allowed, why)
+        if not outcome.report.cost_usd:  # what broke off has no report, but may have its store
+            report = replace(outcome.report, cost_usd=cost_of(folder))
+            outcome = replace(outcome, report=report)
+        spent = outcome.report.cost_usd
+        return outcome
+    finally:
+        job.purse.settle(allowed, spent)
+
+
+def _close(
+    job: Job, trial: Trial, task: Task, outcome: Outcome, allowed: float, view: View
+) -> None:
+    """Write the verdict; without one, for want of the job's money, the trial is run again."""
+    folder = job.folder / trial.name
+    if _starved(outcome, allowed, trial):
+        job.out_of_money = True
+        discard(job.folder, folder)
+        view.ended(trial, record_of(trial, task, outcome))
+        return
+    record = write_trial(folder, trial, task, outcome)
+    job.records.append(record)
+    view.ended(trial, record)
+    job.save()
+
+
 def _starved(outcome: Outcome, allowed: float, trial: Trial) -> bool:
-    """It ended for want of the job's money, so its verdict would be unfair; it is run again."""
-    short = allowed < trial.contestant.max_cost
-    return short and outcome.fault is not None and outcome.fault.type == "BudgetExceededError"
+    """It ended for want of the job's money, so a verdict would be unfair."""
+    if outcome.fault is None or allowed >= trial.contestant.max_cost - FEWEST:
+        return False
+    return allowed < FEWEST or outcome.fault.cause == MONEY
 
 
 async def _logged(
-    runner: Runner, view: View, trial: Trial, task: Task, folder: Path, allowed: float
+    runner: Runner,
+    view: View,
+    trial: Trial,
+    task: Task,
+    folder: Path,
+    allowed: float,
+    why: str,
 ) -> Outcome:
     with (folder / "trial.log").open("a", encoding="utf-8") as log:
 
@@ -259,11 +331,17 @@ async def _logged(
             log.flush()
             view.line(trial, text)
 
+        if why:
+            say(why)
         try:
             return await runner(trial, task, folder, max_cost=allowed, say=say)
         except Exception as error:  # one trial's bug must not cost the others their work
-            say(traceback.format_exc())
-            return Outcome(fault=fault_of(error, "agent_execution"), unsolvable=task.unsolvable)
+            say(str(error) if isinstance(error, NodeLost) else traceback.format_exc())
+            return Outcome(
+                report=AgentReport(status="error"),
+                fault=fault_of(error, "agent_execution"),
+                unsolvable=task.unsolvable,
+            )
 
 
 def _now() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 
 LEDGER = "discarded.jsonl"
+AWAY = "away.json"
 FEWEST = 0.000_001
 """US dollars below which nothing can be bought any more."""
 
@@ -52,7 +53,7 @@ class Purse:
 
 def discard(job: Path, trial: Path) -> None:
     """Remove a trial that will be run again; what it has cost stays in the job's ledger."""
-    cost = _cost(trial / "agent")
+    cost = cost_of(trial)
     if cost:
         with (job / LEDGER).open("a", encoding="utf-8") as ledger:
             ledger.write(json.dumps({"trial": trial.name, "cost_usd": cost}) + "\n")
@@ -66,13 +67,30 @@ def discarded(job: Path) -> float:
     return sum(float(json.loads(line)["cost_usd"]) for line in lines)
 
 
-def _cost(folder: Path) -> float:
-    """From the session's own log, which is durable before each request."""
+def send_away(trial: Path, allowed: float) -> None:
+    """Note that the trial runs where its store cannot be read: it may cost all it is allowed."""
+    (trial / AWAY).write_text(json.dumps({"allowed_usd": allowed}) + "\n", encoding="utf-8")
+
+
+def come_home(trial: Path) -> None:
+    """The trial's own store is here now, and tells what it has cost."""
+    (trial / AWAY).unlink(missing_ok=True)
+
+
+def cost_of(trial: Path) -> float:
+    """US dollars that a trial has cost, from what its folder holds, finished or not.
+
+    Its session's own log is durable before each request. Where the log is on another machine, this
+    is the most that the trial may cost: a limit must hold in the worst case too.
+    """
     from agentkit.stores.sqlite import SQLiteStore
 
-    if not (folder / "sessions.db").is_file():
+    away = trial / AWAY
+    if away.is_file():
+        return float(json.loads(away.read_text(encoding="utf-8"))["allowed_usd"])
+    if not (trial / "agent" / "sessions.db").is_file():
         return 0.0
-    store = SQLiteStore(folder)
+    store = SQLiteStore(trial / "agent")
     try:
         return sum(session.cost_usd for session in store.sessions())
     finally:

@@ -26,6 +26,9 @@ class Fault:
     category: Category
     message: str
     phase: Phase
+    cause: str = ""
+    """What the type alone does not tell: the limit that was reached (``deadline``, ``money``,
+    ``turns``), or ``node`` where the trial's node was lost."""
 
     @property
     def gradable(self) -> bool:
@@ -41,6 +44,14 @@ class Fault:
     def infrastructure(self) -> bool:
         """Trying again may help, and is no second chance for the agent."""
         return self.category in ("sandbox", "provider") and self.type not in _FINAL
+
+
+NODE = "node"
+MONEY = "money"
+
+
+class NodeLost(errors.SandboxError):
+    """The machine of a trial is gone, with what it knew of the trial and of its costs."""
 
 
 _FINAL = ("AgentAuthenticationError", "ModelNotFoundError", "UnsupportedModelParametersError")
@@ -74,10 +85,12 @@ def fault_of(error: BaseException, phase: Phase) -> Fault:
             category="agent_out_of_budget",
             message=str(error),
             phase=phase,
+            cause=error.limit,
         )
+    cause = NODE if isinstance(error, NodeLost) else getattr(error, "limit", "")
     for kind, name, category in _NAMES:
         if isinstance(error, kind):
-            return Fault(type=name, category=category, message=str(error), phase=phase)
+            return Fault(type=name, category=category, message=str(error), phase=phase, cause=cause)
     category: Category = "harness"
     return Fault(type=type(error).__name__, category=category, message=str(error), phase=phase)
 

@@ -74,6 +74,17 @@ def write_trial(folder: Path, trial: Trial, task: Task, outcome: Outcome) -> Rec
     return record
 
 
+def record_of(trial: Trial, task: Task, outcome: Outcome) -> Record:
+    """The record of a trial, for those who watch; it is on no disk."""
+    return Record(
+        contestant=trial.contestant,
+        task=task.name,
+        attempt=trial.attempt,
+        outcome=outcome,
+        seconds=_span(outcome.seconds.get("agent_execution")),
+    )
+
+
 def _as_harbor(
     folder: Path, trial: Trial, task: Task, outcome: Outcome, config: Mapping[str, Any]
 ) -> dict[str, Any]:

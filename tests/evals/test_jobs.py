@@ -302,6 +302,22 @@ def test_the_money_limit_of_a_job_holds(cli: Cli, make_task: MakeTask, tmp_path:
     assert 0 < json.loads(line)["cost_usd"] <= 0.0015
 
 
+def test_the_limit_of_turns_is_the_agents_own(
+    cli: Cli, make_task: MakeTask, tmp_path: Path
+) -> None:
+    """Also where the job has less money than one trial may spend."""
+    script = [Reply(calls=[Call("bash", {"command": f"echo {number}"})]) for number in range(3)]
+    job = tmp_path / "job"
+    with FakeDeepSeek(script) as server:
+        arguments = ["--max-turns", "2", "--max-cost", "1", "--base-url", server.base_url]
+        ran = cli("eval", str(make_task()), *arguments, "--job", str(job))
+    assert ran.code == 0, ran.err
+    (result,) = results(job)
+    assert result["exception_info"]["exception_type"] == "BudgetExceededError"
+    assert "the turns limit was reached (2 of 2)" in result["exception_info"]["exception_message"]
+    assert own(result)["fault"]["cause"] == "turns"
+
+
 def test_without_an_engine(cli: Cli, make_task: MakeTask, tmp_path: Path) -> None:
     arguments = ["eval", str(make_task()), "--agent", "nop", "--job", str(tmp_path / "job")]
     ran = cli(*arguments, env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})

@@ -181,11 +181,15 @@ class Offer:
             lines = [f"{each.id}  {each.status}  {each.title[:80]}" for each in infos]
             return CallToolResult(content=[_text("\n".join(lines) or "there are no sessions")])
         await self._started(session_id)
+        info = await to_thread.run_sync(self._store.info, session_id)
+        if session_id in self._busy or (info is not None and info.owner):
+            where = "here" if session_id in self._busy else "elsewhere"
+            return CallToolResult(content=[_text(f"session {session_id} is at work {where}")])
         events = await to_thread.run_sync(read, self._store, session_id)
         ends = [each for each in events if isinstance(each, e.SessionFinished)]
-        if session_id in self._busy or not ends:
-            state = "at work here" if session_id in self._busy else "without an end"
-            return CallToolResult(content=[_text(f"session {session_id} is {state}")])
+        if not ends or info is None or info.status == "open":  # an earlier run's end is not its
+            why = "its run was cut off, or none began"
+            return _failed(f"session {session_id} is without an end: {why}")
         return _as_result(Result.of(ends[-1], session_id, ends[-1].data))
 
     async def _agent(self, opening: Opening) -> Agent:

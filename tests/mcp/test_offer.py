@@ -18,7 +18,11 @@ from mcp import Client, StdioServerParameters
 from mcp.shared.dispatcher import ProgressFnT
 from mcp_types import CallToolResult, TextContent
 
+from agentkit import events as e
+from agentkit.events import now
+from agentkit.log import as_row
 from agentkit.mcp import MCPServer
+from agentkit.stores.sqlite import SQLiteStore
 from agentkit.testing import Call, FakeDeepSeek, Reply
 from tests.mcp.conftest import Bench
 
@@ -186,6 +190,27 @@ async def test_one_session_does_one_thing_at_a_time(own_home: Path, tmp_path: Pa
     assert refused is not None
     assert refused.is_error
     assert "is at work" in words(refused)
+
+
+async def test_a_run_elsewhere_or_cut_off_has_no_earlier_run_s_result(
+    own_home: Path, tmp_path: Path
+) -> None:
+    store = SQLiteStore(own_home)
+    with FakeDeepSeek([Reply(reasoning="hm", content="Done.")]) as model:
+        async with offered(own_home, tmp_path, model) as client:
+            done = await client.call_tool("run_task", {"task": "Do it"})
+            number = facts(done)["session_id"]
+            store.acquire(number)  # another process goes on with it
+            last = len(store.read(number))
+            store.append(number, [as_row(e.RunStarted(seq=last + 1, time=now(), resumed=True))])
+            elsewhere = await client.call_tool("session_status", {"session_id": number})
+            store.release(number)  # and dies
+            cut = await client.call_tool("session_status", {"session_id": number})
+    store.close()
+    assert words(elsewhere) == f"session {number} is at work elsewhere"
+    assert elsewhere.structured_content is None
+    assert cut.is_error
+    assert words(cut) == f"session {number} is without an end: its run was cut off, or none began"
 
 
 def test_the_end_of_input_and_a_signal_end_it(own_home: Path, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ class Job:
     """The message is in the log already: it was accepted by an earlier process."""
     words: tuple[str, ...] = ()
     """Said to the run in an earlier process, and not read there."""
+    alone: bool = False
+    """It holds the session for a fork or an undo: nothing runs."""
     session: Session | None = None
     """Set once the session is open."""
     running: bool = False
@@ -41,7 +43,14 @@ class Job:
     @property
     def state(self) -> State:
         """For the caller."""
-        return "running" if self.running or not self.message else "queued"
+        if self.running:
+            return "running"
+        return "queued" if self.has_work else "idle"
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a run comes of it; a session is also made without a message."""
+        return not self.alone and (bool(self.message) or self.opening.started is not None)
 
     @property
     def questions(self) -> list[ApprovalAsked]:

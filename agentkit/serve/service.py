@@ -44,6 +44,8 @@ class Service:
         self._app = app
         self._door = door
         self._own: asyncio.Task[None] | None = None
+        self._ready: anyio.Event | None = None
+        """Set once the start without a lifespan is over."""
 
     @asynccontextmanager
     async def lifespan(self, _app: Any = None) -> AsyncGenerator[None]:
@@ -55,11 +57,13 @@ class Service:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if not self.supervisor.was_started:
-            await self._start()
+        if self._ready is None and not self.supervisor.was_started:
+            self._ready = self._start()
+        if self._ready is not None:  # others may come while the first one's start is under way
+            await self._ready.wait()
         await self._door(scope, receive, send)
 
-    async def _start(self) -> None:
+    def _start(self) -> anyio.Event:
         """Start without a lifespan; only asyncio has tasks that belong to nobody."""
         try:
             loop = asyncio.get_running_loop()
@@ -70,13 +74,15 @@ class Service:
         ready = anyio.Event()
 
         async def run() -> None:
-            async with self.supervisor.running():
-                ready.set()
-                await anyio.sleep_forever()
+            try:
+                async with self.supervisor.running():
+                    ready.set()
+                    await anyio.sleep_forever()
+            finally:
+                ready.set()  # a start that failed holds up nobody: requests say that it is closed
 
-        self.supervisor.was_started = True
         self._own = loop.create_task(run())
-        await ready.wait()
+        return ready
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""

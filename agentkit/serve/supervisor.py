@@ -132,7 +132,7 @@ class Supervisor:
         session_id = opening.session_id
         if session_id in self.jobs:
             raise Problem(409, "the session is at work", hint="Cancel it, or wait for its end")
-        job = self.jobs[session_id] = Job(opening, "")
+        job = self.jobs[session_id] = Job(opening, "", alone=True)
         job.settled.set()
         try:
             agent = await agent_for(self._source, opening, self.store)
@@ -140,6 +140,7 @@ class Supervisor:
                 yield session
         finally:
             del self.jobs[session_id]
+            self.hub.end(session_id)
 
     async def answer(self, opening: Opening, call_id: str, allow: bool, reason: str) -> None:
         """Answer a question of a session that is not at work; durable on return.
@@ -193,7 +194,8 @@ class Supervisor:
             log.info("message.accepted", session=session.id, tenant=job.opening.tenant)
         elif not job.recorded and job.opening.started is not None:
             raise Problem(409, "the session has no task yet", hint="Say what is to be done")
-        job.settled.set()
+        if job.has_work:  # else once it is closed again: the first message may come at once
+            job.settled.set()
 
     async def _run(self, job: Job, session: Session) -> None:
         if not (job.message or session.state.lanes):

@@ -40,6 +40,8 @@ async def carry_out(job: Job, wish: Wish) -> State:
         Problem: it does not fit the run's present state.
         UsageError: what is said is longer than the model's window.
     """
+    if not job.has_work:
+        raise Problem(409, "the session is not at work")
     if wish.kind == "cancel":
         job.cancel()
     elif wish.kind == "answer":

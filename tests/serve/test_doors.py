@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
+import httpx2
 import pytest
 
 from agentkit import Agent
 from agentkit.errors import UsageError
 from agentkit.serve import Service, document, kept_token, router
 from agentkit.serve.openapi import OPERATIONS
+from agentkit.stores.sqlite import SQLiteStore
 from agentkit.testing import Call, Reply
 from tests.serve.conftest import MakeServer, Server, follow
 
@@ -173,3 +176,20 @@ def test_a_websocket_is_turned_away(serve: MakeServer) -> None:
 
 def test_a_service_is_one(tmp_path: Path) -> None:
     assert isinstance(router(Agent("a"), token=ALICE), Service)
+
+
+async def test_without_a_lifespan_the_first_requests_may_come_together(tmp_path: Path) -> None:
+    service = router(Agent("a"), store=SQLiteStore(tmp_path / "store"), token=ALICE)
+    answers: list[int] = []
+
+    async def look(client: httpx2.AsyncClient) -> None:
+        answers.append((await client.get("/healthz")).status_code)
+
+    way = httpx2.ASGITransport(app=service)
+    async with (
+        httpx2.AsyncClient(transport=way, base_url="http://localhost") as client,
+        anyio.create_task_group() as tasks,
+    ):
+        for _ in range(5):
+            tasks.start_soon(look, client)
+    assert answers == [200] * 5

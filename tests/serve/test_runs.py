@@ -5,8 +5,18 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
+import anyio
 import pytest
 
+from agentkit import Agent
+from agentkit.events import SessionStarted
+from agentkit.log import read
+from agentkit.serve.agents import Opening
+from agentkit.serve.problems import Problem
+from agentkit.serve.queue import Capacity
+from agentkit.serve.supervisor import Supervisor
+from agentkit.serve.wishes import Wish
+from agentkit.stores.memory import MemoryStore
 from agentkit.testing import Call, FakeDeepSeek, Reply
 from tests.serve.conftest import TOKEN, MakeServer, Server, follow, frames, until
 
@@ -214,6 +224,45 @@ def test_steering_and_cancelling(serve: MakeServer) -> None:
     assert on.status_code == 202
     assert follow(client, session, told[-1].id or 0)[-1].data["output"] == "On again."
     assert model.violations == []
+
+
+def test_going_on_waits_for_its_turn_like_a_message(serve: MakeServer) -> None:
+    script = {"first": ["One."], "second": [Reply(calls=[Call("wait", {"name": "a"})]), "Two."]}
+    server = serve(script, CAPACITY='{"runs": 1}')
+    client, first = server.client(), begin(server, "first")
+    follow(client, first)
+    until(lambda: client.get(f"/sessions/{first}").json()["state"] == "idle")
+    begin(server, "second")
+    server.waits("a")
+    on = client.post(f"/sessions/{first}/messages", json={})
+    assert (on.status_code, on.json()["state"]) == (202, "queued")
+    empty = client.post("/sessions", json={}).json()
+    assert empty["state"] == "idle"  # it has nothing to wait for
+    path = f"/sessions/{empty['id']}/messages"
+    assert client.post(path, json={"message": "now"}).json()["state"] == "queued"
+    for each in (first, empty["id"]):
+        assert client.post(f"/sessions/{each}/steer", json={"text": "x"}).status_code == 409
+        assert client.post(f"/sessions/{each}/cancel").status_code == 202
+        follow(client, each)
+
+
+async def test_a_session_that_is_held_for_a_fork_is_not_at_work() -> None:
+    store = MemoryStore()
+    with FakeDeepSeek(["Done."]) as model:
+        agent = Agent("a", base_url=model.base_url, api_key="fake", store=store)
+        session = (await agent.run("Do it")).session_id
+    started, info = read(store, session, 0, 1)[0], store.info(session)
+    assert isinstance(started, SessionStarted)
+    assert info is not None
+    supervisor = Supervisor(agent, store, Capacity())
+    with supervisor.hub.feed(session) as feed:
+        async with supervisor.alone(Opening(session, "", {}, started)):
+            assert supervisor.jobs[session].state == "idle"
+            with pytest.raises(Problem, match="not at work") as refused:
+                await supervisor.tell(info, Wish("cancel"))
+            assert refused.value.status_code == 409
+        with anyio.fail_after(5):  # a stream that waits for the session's rest hears of it
+            assert await feed.take() == ([0], False)
 
 
 def test_a_cancelled_run_does_not_come_back(serve: MakeServer) -> None:

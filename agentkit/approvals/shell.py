@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentkit.approvals import wrappers
+from agentkit.approvals.dangers import CODE, changes, danger, is_outside
 from agentkit.approvals.readers import only_reads, plain_name
 from agentkit.approvals.secrets import is_network, may_hold_secrets
-from agentkit.approvals.syntax import HARMLESS, Simple, Word, parse, words_of
+from agentkit.approvals.syntax import HARMLESS, Simple, Word, parse
 from agentkit.approvals.visible import hidden, visible
 from agentkit.events.tools import Risk
 
@@ -47,54 +48,7 @@ class Judgement:
 
 
 _ORDER: dict[Risk, int] = {"": 0, "low": 1, "medium": 2, "high": 3}
-_HIGH: dict[str, str] = {
-    **dict.fromkeys(
-        words_of("dd shred wipefs fdisk parted sfdisk blkdiscard"), "writes to devices"
-    ),
-    **dict.fromkeys(words_of("mount umount swapoff losetup cryptsetup"), "changes what is mounted"),
-    **dict.fromkeys(words_of("shutdown reboot halt poweroff init"), "stops the machine"),
-    **dict.fromkeys(words_of("kill pkill killall xkill"), "ends processes"),
-    **dict.fromkeys(
-        words_of(
-            "systemctl service crontab at batch launchctl iptables nft sysctl insmod modprobe "
-            "useradd usermod userdel passwd chpasswd visudo update-rc.d"
-        ),
-        "changes the system",
-    ),
-    **dict.fromkeys(
-        words_of(
-            "curl wget nc ncat netcat socat ssh scp sftp rsync ftp telnet aria2c dig nslookup "
-            "host ping openssl"
-        ),
-        "reaches the network",
-    ),
-    **dict.fromkeys(
-        words_of(
-            "docker podman nerdctl kubectl helm terraform ansible aws gcloud az gh heroku flyctl "
-            "psql mysql mongosh redis-cli"
-        ),
-        "acts on other systems",
-    ),
-}
-_INSTALLS = re.compile(
-    r"(pip3?|uv|pipx|npm|pnpm|yarn|apt|apt-get|aptitude|dnf|yum|apk|pacman|brew|cargo|gem|go|conda"
-    r"|mamba|poetry|snap) (.* )?(install|add|i|ci|get|upgrade|update|publish|sync|remove"
-    r"|uninstall|purge|-S\w*)( |$)|npx |uvx "
-)
-_GIT_HIGH = re.compile(
-    r"git (.* )?(push|clean|filter-branch|filter-repo|update-ref|gc|prune|reset (.* )?--hard"
-    r"|checkout (.* )?(--|-f|\.)|restore|branch (.* )?-[dD]|stash (drop|clear)|config|clone|fetch"
-    r"|pull|submodule|lfs|rebase|daemon|send-email)( |$)|git (.* )?(-c|--config-env|--exec-path)"
-)
-_CODE = words_of(
-    "python python3 node deno bun perl ruby php lua Rscript osascript tclsh awk gawk mawk"
-)
 _HARMLESS_VARIABLE = re.compile(r"(LC_\w+|LANG|LANGUAGE|TZ|NO_COLOR|COLUMNS|TERM)=[\w.:/+-]*")
-_OUTSIDE = re.compile(r"(/(?!tmp/|dev/(null|stdout|stderr|fd/))|~|\.\.(/|$)|.*/\.\.(/|$)|\$)")
-_CHANGES = words_of(
-    "rm rmdir unlink mv cp ln install truncate touch mkdir chmod chown chgrp setfacl tee "
-    "patch sed unzip tar 7z"
-)
 
 
 class _Findings:
@@ -178,7 +132,7 @@ class _Look:
             return
         name = plain_name(simple.name)
         if name in ("cd", "pushd"):
-            self._away = self._away or len(simple.words) != 2 or _is_outside(simple.words[1])
+            self._away = self._away or len(simple.words) != 2 or is_outside(simple.words[1])
         inner = wrappers.inner(simple.words, fed=simple.fed) if simple.name else []
         for each in inner:
             self._inner(each, simple, depth)
@@ -228,7 +182,7 @@ class _Look:
 
     def _written(self, targets: Sequence[Word]) -> None:
         for each in targets:
-            if self._away or _is_outside(each):
+            if self._away or is_outside(each):
                 self._findings.add("high", f"writes {_shown(each.text)}, outside the folder")
             else:
                 self._findings.add("medium", f"writes the file {_shown(each.text)}")
@@ -260,12 +214,8 @@ class _Look:
             self._findings.add("high", f"{shown}: a name that is not plain ASCII, it may imitate")
         elif name in wrappers.PRIVILEGED:
             self._findings.add("high", f"{shown}: runs with other rights")
-        elif name in _HIGH or name.startswith("mkfs"):
-            self._findings.add("high", f"{shown}: {_HIGH.get(name, 'writes to devices')}")
-        elif _INSTALLS.match(f"{simple.text} "):
-            self._findings.add("high", f"{shown}: installs or publishes software")
-        elif name == "git" and _GIT_HIGH.match(f"{simple.text} "):
-            self._findings.add("high", f"{shown}: discards work, or reaches others")
+        elif why := danger(simple.words):
+            self._findings.add("high", f"{shown}: {why}")
         elif name in ("find", "xargs", "eval", "env"):
             self._findings.add("medium", f"{shown}: not known to only read")
         elif name in (".", "source", "exec", "alias", "trap", "hash", "enable", "set", "shopt"):
@@ -274,25 +224,17 @@ class _Look:
             self._ordinary(simple, name, shown)
 
     def _ordinary(self, simple: Simple, name: str, shown: str) -> None:
-        arguments = [word for word in simple.words[1:] if not word.text.startswith("-")]
-        outside = self._away or any(_is_outside(each) for each in arguments)
-        if name == "rm" and any(re.match(r"-\w*[rR]|--recursive", w.text) for w in simple.words):
-            self._findings.add("high", f"{shown}: removes folders with all that is in them")
-        elif name in _CHANGES and (outside or any(w.text == "*" for w in arguments)):
+        where = changes(simple.words, away=self._away)
+        if where == "outside":
             self._findings.add("high", f"{shown}: changes files, perhaps outside the folder")
-        elif name in _CHANGES:
+        elif where:
             self._findings.add("medium", f"{shown}: changes files")
         elif name in wrappers.OPAQUE:
             self.incomplete("medium", f"{shown}: may run another command")
-        elif name in _CODE:
+        elif name in CODE:
             self._findings.add("high" if simple.fed else "medium", f"{shown}: runs code")
         else:
             self._findings.add("medium", f"{shown}: not known to only read")
-
-
-def _is_outside(word: Word) -> bool:
-    """Whether it may name a file that is not below the present folder."""
-    return not word.known or _OUTSIDE.match(word.text) is not None
 
 
 def _is_find(simple: Simple, inner: Sequence[wrappers.Inner]) -> bool:

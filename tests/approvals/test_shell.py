@@ -152,6 +152,52 @@ def test_ordinary_work_is_medium() -> None:
         assert judge(command).risk == "medium", command
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/usr/bin/git push --force", "/opt/x/git push", "git -C sub push", "git -c a=b log",
+        "git --git-dir x -c a=b log", "git --no-pager push", "git config a b", "git config a",
+        "git config --add get b", "git config --unset a", "git checkout -f", "git checkout -- a",
+        "git checkout .", "git reset --har", "git branch -D a", "git stash drop", "git switch -C a",
+        "git switch --discard-changes a", "git ls-remote", "git remote update",
+        "/usr/bin/pip install x", "pip3.11 install x", "python -m pip install x",
+        "python3 -mpip install x", "python3.11 -I -m pip install x", "pip --proxy x install y",
+        "npm i", "npm --prefix x install y", "npm ci", "yarn", "uv add x", "uv pip install x",
+        "uv run pip install x", "uv tool run x", "uv run --with x pytest", "pipx run x", "npx x",
+        "npm exec x", "cargo install x", "cargo +nightly add x", "go get x", "go mod download",
+        "apt-get -y install x", "apt -o a=b install x", "pacman -Syu", "brew upgrade",
+        "find / -delete", "find . -name x -delete", "rm --recur x", "rm -fr x", "rm -r x",
+        "rm --no-preserve-root x", "/bin/rm -rf x", "cp -t/etc x", "cp -rt/etc x", "mv -t /etc x",
+        "cp --target-directory=/etc x", "cp --target=~/x y", "tar --directory=/ -xf a",
+        "tar -C/ -xf a", "tar -xf a -C ..", "tar --directory=$x -xf a", "/usr/bin/touch /etc/x",
+        "install -m 755 -t../x a", "kill 1", "/bin/kill 1",
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_what_reaches_far_is_high(command: str) -> None:
+    assert judge(command).risk == "high"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'git commit -m "update config"', "git add config", "git switch -c feature",
+        "git config --get user.name", "git config --list", "git config get user.name",
+        "git -C sub commit -m push", "git commit -c HEAD", "git checkout -b clean", "git add gc",
+        "git merge- x", "git reset HEAD a", "git branch fetch", "git stash push",
+        "uv run pytest -k add", "cargo test sync", "npm run update", "npm test -- install",
+        "cargo build -p get", "go test ./get", "go run install", "pip list", "pip show install",
+        "python -m pytest -k install", "python x.py install", "poetry run pytest add",
+        "make -k add",
+        "cp -t build x", "tar --directory=build -xf a", "tar -C build -xf a", "rm -f x",
+        "touch --reference=a b", "mkdir -p a/b",
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_a_word_elsewhere_makes_nothing_high(command: str) -> None:
+    assert judge(command).risk == "medium", judge(command)
+
+
 @given(st.text(max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_any_text_is_judged_without_an_error(text: str) -> None:
@@ -165,6 +211,8 @@ _PIECES = st.sampled_from(
     ["ls", "rm x", "touch pwned", ";", "&&", "|", "&", "\n", "(", ")", "{", "}", "$(", "`", "'",
      '"', "\\", "$x", "${x}", "$'", ">", "<", "<<E\n", "\nE\n", ">&2", "#", " ", "if", "then", "fi",
      "do", "done", "for i in a", "eval ", "sh -c ", "x=", "echo ", "cat ", "*", "!", "[[", "]]",
+     "<<-E\n\t", "<<'E' ", "<<E ", "<<<", "find . ", " -delete", " 2>/dev/null ", "2>&1", "&>",
+     ">|", ">(", "uniq ", "- ", "x ", "xargs ", "env ", "sort ", "-o ", "time ",
      "\\\n", "<(", "case a in a)", ";;", "esac", "$((", "))", "~", "é", "\t", "function f", "()"]
 )  # fmt: skip
 
@@ -174,9 +222,11 @@ _PIECES = st.sampled_from(
 def test_what_is_called_reading_touches_nothing_in_a_real_shell(text: str) -> None:
     """The judge is held against bash and dash themselves: in a folder of its own, nothing changes.
 
-    ``touch`` and ``rm`` are the only programs there that could change anything.
+    Only ``touch``, ``rm``, ``find``, ``sort`` and ``uniq`` could change anything there.
     """
-    if judge(text).risk == "low":
+    found = judge(text)
+    reads = found.complete and not found.odd and all(part.reads for part in found.parts)
+    if reads and found.parts:  # as read-only mode decides, here-documents too
         for shell in ("bash", "dash"):
             _changes_nothing(shell, text)
 

@@ -61,7 +61,8 @@ def _plots(found: Sequence[Row]) -> str:
 
 
 def _percent(row: Row) -> float:
-    return 100 * row.score.value
+    """The score; 0 where nothing was judged."""
+    return 0.0 if math.isnan(row.score.value) else 100 * row.score.value
 
 
 def _percent_error(row: Row) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agentkit.evals.summary import Comparison, Row, attempts_by_task, comparisons, rows
+from agentkit.evals.outcome import Outcome
+from agentkit.evals.summary import Comparison, Row, comparisons, rows
 
 if TYPE_CHECKING:
     from agentkit.evals.job import Job
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 Table = Sequence[Sequence[str]]
 _SCORE = (
     "Score: mean over solvable tasks of the share of attempts that passed, ± standard error over"
-    " tasks; a trial that a fault of sandbox, provider or tests spoiled counts as not passed."
+    " tasks; a trial that a fault of sandbox, provider or tests spoilt (?) is left out."
+)
+_PAIRS = (
+    "McNemar: exact, two-sided, one pair per task that both contestants tried; the better one at a"
+    " task is who passed more attempts."
 )
 
 
@@ -101,16 +107,15 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def compared(found: Sequence[Comparison]) -> Table:
     """One row per pair of contestants."""
-    head = ("pair", "only the first", "only the second", "both", "neither", "McNemar p")
+    head = ("pair", "first better", "second better", "alike", "McNemar p")
     return [
         head,
         *(
             (
                 f"{each.first} / {each.second}",
-                str(each.paired.only_first),
-                str(each.paired.only_second),
-                str(each.paired.both),
-                str(each.paired.neither),
+                str(each.paired.first),
+                str(each.paired.second),
+                str(each.paired.alike),
                 f"{each.paired.p_value:.3f}",
             )
             for each in found
@@ -119,28 +124,29 @@ def compared(found: Sequence[Comparison]) -> Table:
 
 
 def tasks(job: Job) -> Table:
-    """One row per task, one column per contestant: a mark per attempt."""
+    """One row per task, one column per contestant: a mark per attempt, ? where it was spoilt."""
     labels = [each.label for each in job.plan.contestants]
-    tables = {
-        label: attempts_by_task([r for r in job.records if r.contestant.label == label])
-        for label in labels
-    }
+    marks: dict[tuple[str, str], str] = defaultdict(str)
+    for record in sorted(job.records, key=lambda each: each.attempt):
+        marks[record.contestant.label, record.task] += _mark(record.outcome)
     lines = [
         (
             f"{task.name}{' (unsolvable)' if task.unsolvable else ''}",
-            *(_marks(tables[label].get(task.name, [])) for label in labels),
+            *(marks[label, task.name] or "…" for label in labels),
         )
         for task in job.plan.tasks.tasks
     ]
     return [("task", *labels), *lines]
 
 
-def _marks(passed: Sequence[bool]) -> str:
-    return "".join("✓" if each else "✗" for each in passed) or "…"
+def _mark(outcome: Outcome) -> str:
+    return "✓" if outcome.passed else "✗" if outcome.counts else "?"
 
 
 def _notes(found: Sequence[Row]) -> list[str]:
     lines = [_SCORE, "False success: the agent said that it was done, and the tests disagree."]
+    if len(found) > 1:
+        lines.append(_PAIRS)
     noisy = [row for row in found if not math.isnan(row.noise)]
     if noisy:
         floors = ", ".join(f"{row.label} ±{100 * row.noise:.1f}" for row in noisy)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+Attempt = tuple[str, int]
+"""A task, and which attempt at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,8 @@ class Mean:
     error: float
 
     def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "-"
         spread = "" if math.isnan(self.error) else f" ± {100 * self.error:.1f}"
         return f"{100 * self.value:.1f}%{spread}"
 
@@ -64,33 +69,37 @@ def ks(attempts: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Two contestants on the same tasks and attempts, compared by McNemar's exact test."""
+    """Two contestants on the same tasks, compared by McNemar's exact test."""
 
-    only_first: int
-    """Pairs that only the first one passed."""
-    only_second: int
-    both: int
-    neither: int
+    first: int
+    """Tasks that only the first one passed; of several attempts, that it passed more often."""
+    second: int
+    alike: int
 
     @property
     def p_value(self) -> float:
-        """Two-sided exact binomial test on the pairs in which they differ; 1 without any."""
-        n = self.only_first + self.only_second
+        """Two-sided exact binomial test on the tasks in which they differ; 1 without any."""
+        n = self.first + self.second
         if not n:
             return 1.0
-        fewer = min(self.only_first, self.only_second)
+        fewer = min(self.first, self.second)
         tail = sum(math.comb(n, i) for i in range(fewer + 1)) / 2**n
         return min(1.0, 2 * tail)
 
 
-def paired(first: Mapping[Any, bool], second: Mapping[Any, bool]) -> Paired:
-    """Compare what both have tried (same key: task and attempt)."""
-    pairs = [(first[key], second[key]) for key in first.keys() & second.keys()]
+def paired(first: Mapping[Attempt, bool], second: Mapping[Attempt, bool]) -> Paired:
+    """Compare what both have tried (same task and attempt), one pair per task.
+
+    Attempts at one task are not independent of each other: each as a pair of its own would make
+    the test more certain than it may be.
+    """
+    leads: Counter[str] = Counter()
+    for task, attempt in first.keys() & second.keys():
+        leads[task] += first[task, attempt] - second[task, attempt]
     return Paired(
-        only_first=sum(a and not b for a, b in pairs),
-        only_second=sum(b and not a for a, b in pairs),
-        both=sum(a and b for a, b in pairs),
-        neither=sum(not a and not b for a, b in pairs),
+        first=sum(lead > 0 for lead in leads.values()),
+        second=sum(lead < 0 for lead in leads.values()),
+        alike=sum(lead == 0 for lead in leads.values()),
     )
 
 

@@ -23,13 +23,13 @@ class Row:
     label: str
     trials: int
     solvable: int
-    """Trials of tasks that can be solved; score, pass@k and noise are over these."""
+    """Judged trials of tasks that can be solved; score, pass@k and noise are over these."""
     solved: int
     """Of these, the ones that passed."""
     judged: int
     """Trials whose verdict says something about the agent."""
     score: stats.Mean
-    """Mean of passed, over tasks; trials that others spoiled count as not passed."""
+    """Mean of passed, over tasks; trials that others spoilt are left out."""
     pass_at: Mapping[int, float]
     noise: float
     """See ``stats.noise_floor``; nan without repeated attempts."""
@@ -41,7 +41,7 @@ class Row:
     false_successes: int
     honest_failures: int
     unsolvable: int
-    """Trials of unsolvable tasks."""
+    """Judged trials of unsolvable tasks."""
     invalid_calls: int
     prompt_tokens: int
     hit_tokens: int
@@ -73,6 +73,7 @@ def rows(records: Sequence[Record]) -> list[Row]:
 
 def _row(label: str, records: Sequence[Record]) -> Row:
     outcomes = [record.outcome for record in records]
+    judged = [each for each in outcomes if each.counts]
     passed = attempts_by_task([each for each in records if not each.outcome.unsolvable])
     fewest = min((len(each) for each in passed.values()), default=0)
     usage = [each.report.usage for each in outcomes]
@@ -80,20 +81,20 @@ def _row(label: str, records: Sequence[Record]) -> Row:
     return Row(
         label=label,
         trials=count,
-        solvable=sum(not each.unsolvable for each in outcomes),
+        solvable=sum(not each.unsolvable for each in judged),
         solved=sum(each.passed and not each.unsolvable for each in outcomes),
-        judged=sum(each.counts for each in outcomes),
+        judged=len(judged),
         score=stats.mean_of_tasks(
             {task: [float(one) for one in each] for task, each in passed.items()}
         ),
         pass_at={k: stats.pass_at(k, passed) for k in stats.ks(fewest)},
         noise=stats.noise_floor(passed),
         timeouts=sum(each.timed_out for each in outcomes),
-        wrong=sum(each.counts and not each.passed and not each.timed_out for each in outcomes),
+        wrong=sum(not each.passed and not each.timed_out for each in judged),
         faults=Counter(each.fault.category for each in outcomes if each.fault is not None),
         false_successes=sum(each.false_success for each in outcomes),
         honest_failures=sum(each.honest_failure for each in outcomes),
-        unsolvable=sum(each.unsolvable for each in outcomes),
+        unsolvable=sum(each.unsolvable for each in judged),
         invalid_calls=sum(each.report.invalid_calls for each in outcomes),
         prompt_tokens=sum(each.prompt_tokens for each in usage),
         hit_tokens=sum(each.hit_tokens for each in usage),
@@ -106,16 +107,17 @@ def _row(label: str, records: Sequence[Record]) -> Row:
 
 
 def attempts_by_task(records: Sequence[Record]) -> dict[str, list[bool]]:
-    """Per task, which of its attempts passed, in their order."""
+    """Per task, which of its judged attempts passed, in their order."""
     table: dict[str, list[bool]] = defaultdict(list)
     for record in sorted(records, key=lambda each: (each.task, each.attempt)):
-        table[record.task].append(record.outcome.passed)
+        if record.outcome.counts:
+            table[record.task].append(record.outcome.passed)
     return dict(table)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two contestants on the same trials."""
+    """Two contestants on the same tasks."""
 
     first: str
     second: str
@@ -123,10 +125,12 @@ class Comparison:
 
 
 def comparisons(records: Sequence[Record]) -> list[Comparison]:
-    """Every two contestants, compared on what both have tried."""
-    tables: dict[str, dict[object, bool]] = defaultdict(dict)
+    """Every two contestants, compared on what both have tried and others have not spoilt."""
+    tables: dict[str, dict[stats.Attempt, bool]] = {}
     for record in records:
-        tables[record.contestant.label][record.task, record.attempt] = record.outcome.passed
+        table = tables.setdefault(record.contestant.label, {})
+        if record.outcome.counts:
+            table[record.task, record.attempt] = record.outcome.passed
     return [
         Comparison(one, other, stats.paired(tables[one], tables[other]))
         for one, other in combinations(tables, 2)
@@ -174,7 +178,7 @@ def _harbor_row(row: Row, records: Sequence[Record]) -> dict[str, Any]:
     return {
         "n_trials": row.judged,
         "n_errors": sum(row.faults.values()),
-        "metrics": [{"mean": row.score.value}],
+        "metrics": [] if math.isnan(row.score.value) else [{"mean": row.score.value}],
         "pass_at_k": {str(k): value for k, value in row.pass_at.items()},
         "reward_stats": rewards,
         "exception_stats": faults,

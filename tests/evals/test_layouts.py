@@ -9,6 +9,7 @@ import pytest
 
 from agentkit.errors import UsageError
 from agentkit.evals.images import packed
+from agentkit.evals.layouts import own
 from agentkit.evals.task import Task, tree_digest
 from agentkit.evals.taskset import load
 
@@ -136,6 +137,10 @@ def test_own_layout(tmp_path: Path) -> None:
     assert task.environment.network == "no-network"
     (folder / "task.toml").write_text('checks = ["true"]\ntimout = 5\n')
     assert "'timout'" in load(folder).refused[0].reason
+    with pytest.raises(UsageError) as refused:
+        own.read(folder)
+    for name in refused.value.hint.removeprefix("Known: ").split(", "):
+        assert f"``{name}``" in str(own.__doc__) or f"{name} = " in str(own.__doc__)
 
 
 YAML = """

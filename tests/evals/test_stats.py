@@ -41,18 +41,36 @@ def test_ks() -> None:
     assert stats.ks(10) == [2, 4, 5, 8, 10]
 
 
+def tried(passed: dict[str, str]) -> dict[stats.Attempt, bool]:
+    """``{"task": "10"}``: the first attempt passed, the second did not."""
+    return {
+        (task, number): mark == "1"
+        for task, marks in passed.items()
+        for number, mark in enumerate(marks, 1)
+    }
+
+
 def test_mcnemar() -> None:
-    first = dict.fromkeys(range(10), True)
-    second = {key: key < 4 for key in range(10)}
+    first = tried({str(number): "1" for number in range(10)})
+    second = tried({str(number): "1" if number < 4 else "0" for number in range(10)})
     found = stats.paired(first, second)
-    assert (found.only_first, found.only_second, found.both, found.neither) == (6, 0, 4, 0)
+    assert (found.first, found.second, found.alike) == (6, 0, 4)
     assert found.p_value == pytest.approx(2 / 2**6)
     assert stats.paired(first, first).p_value == 1.0
 
 
+def test_many_attempts_at_one_task_are_one_pair() -> None:
+    found = stats.paired(tried({"a": "1" * 20}), tried({"a": "0" * 20}))
+    assert (found.first, found.p_value) == (1, 1.0)
+    some = stats.paired(
+        tried({"a": "110", "b": "100", "c": "10"}), tried({"a": "100", "b": "011", "c": "01"})
+    )
+    assert (some.first, some.second, some.alike) == (1, 1, 1)
+
+
 def test_what_only_one_has_tried_is_not_compared() -> None:
-    found = stats.paired({1: True, 2: True}, {2: False, 3: True})
-    assert (found.only_first, found.only_second, found.both, found.neither) == (1, 0, 0, 0)
+    found = stats.paired(tried({"a": "1", "b": "1"}), tried({"b": "0", "c": "1"}))
+    assert (found.first, found.second, found.alike) == (1, 0, 0)
 
 
 def test_noise_floor() -> None:

@@ -5,7 +5,8 @@
     workspace/       copied to the working directory; may be missing
     solution/solve.sh  for the oracle; may be missing
 
-Other keys of ``task.toml``: ``image``, ``timeout``, ``unsolvable``, ``network``.
+Other keys of ``task.toml``: ``image``, ``timeout`` (seconds), ``unsolvable``, ``network_mode``
+(``no-network`` where it is left out), ``allowed_hosts`` and the table ``metadata``.
 """
 
 from __future__ import annotations

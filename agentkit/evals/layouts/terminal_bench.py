@@ -86,13 +86,8 @@ def _compose_environment(folder: Path) -> dict[str, str]:
 
 
 def _yaml(path: Path) -> Table:
-    try:
-        import yaml
-    except ImportError as error:
-        raise UsageError(
-            "Terminal-Bench 1 tasks need a YAML reader",
-            hint="pip install 'agentkit-deepseek[evals]'",
-        ) from error
+    import yaml
+
     try:
         found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

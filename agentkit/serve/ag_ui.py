@@ -205,12 +205,14 @@ def _text(content: Any) -> str:
         return content
     if not isinstance(content, list):
         return ""
-    return "\n".join(
-        str(part.get("text", ""))
-        if part.get("type") == "text"
-        else f"[{str(part.get('type'))[:40]} left out: only text can be read]"
-        for part in cast("list[dict[str, Any]]", content)
-    )
+    return "\n".join(map(_part, cast("list[dict[str, Any]]", content)))
+
+
+def _part(part: dict[str, Any]) -> str:
+    text = part.get("text") or ""
+    if part.get("type") == "text" and isinstance(text, str):
+        return text
+    return f"[{str(part.get('type'))[:40]} left out: only text can be read]"
 
 
 async def _answer(
@@ -222,21 +224,34 @@ async def _answer(
         Problem, AgentkitError: no such question, or it was answered already.
     """
     session_id, store = opening.session_id, supervisor.store
-    open_ = {str(each["id"]) for each in adapter.state["questions"]}
-    for entry in entries:
-        if entry.interruptId not in open_:
-            raise Problem(409, f"nothing waits for the answer {entry.interruptId!r}")
-    for entry in entries:
-        allow, reason = _yes_or_no(entry)
+    for call, (allow, reason) in _answers(adapter, entries).items():
         info = await to_thread.run_sync(store.info, session_id)
         if info is not None and (session_id in supervisor.jobs or info.owner):
-            data = {"call": entry.interruptId, "allow": allow, "reason": reason}
+            data = {"call": call, "allow": allow, "reason": reason}
             await supervisor.tell(info, Wish("answer", data))
         else:
-            await supervisor.answer(opening, entry.interruptId, allow, reason)
+            await supervisor.answer(opening, call, allow, reason)
     info = await to_thread.run_sync(store.info, session_id)
     if info is not None and session_id not in supervisor.jobs and not info.owner:
         await supervisor.submit(Job(opening, ""))
+
+
+def _answers(adapter: Adapter, entries: Sequence[bodies.AgUiResume]) -> dict[str, tuple[bool, str]]:
+    """Each call's answer. All are looked at before the first is given, as none can be taken back.
+
+    Raises:
+        Problem: no such question, two answers to one, or none that can be read.
+    """
+    open_ = {str(each["id"]) for each in adapter.state["questions"]}
+    found: dict[str, tuple[bool, str]] = {}
+    for entry in entries:
+        call = entry.interruptId
+        if call not in open_:
+            raise Problem(409, f"nothing waits for the answer {call!r}")
+        if call in found:
+            raise Problem(422, f"resume: two answers to {call!r}")
+        found[call] = _yes_or_no(entry)
+    return found
 
 
 def _yes_or_no(entry: bodies.AgUiResume) -> tuple[bool, str]:

@@ -287,7 +287,7 @@ class Routes:
                 raise await _too_large(request, most)
         if not data.strip():
             data = bytearray(b"{}")
-        elif request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+        elif _media(request) != "application/json":
             raise Problem(415, "the body must be JSON", hint="Content-Type: application/json")
         try:
             return kind.model_validate_json(bytes(data))
@@ -390,6 +390,11 @@ def _number(request: Request, name: str, default: int, least: int, most: int) ->
     if not fits or not least <= int(given) <= most:
         raise Problem(422, f"`{name}` must be a number from {least} to {most}")
     return int(given)
+
+
+def _media(request: Request) -> str:
+    """The body's media type, for which case does not count, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _too_large(request: Request, most: int) -> Problem:

@@ -153,6 +153,9 @@ def test_a_question_ends_the_run_and_its_answer_goes_on(serve: MakeServer) -> No
     assert ask(client, "thread-1", "", resume=wrong).status_code == 409
     empty = [{"interruptId": asked["id"], "status": "resolved", "payload": "well"}]
     assert ask(client, "thread-1", "", resume=empty).status_code == 422
+    twice = [{"interruptId": asked["id"], "status": "resolved", "payload": True}] * 2
+    assert ask(client, "thread-1", "", resume=twice).status_code == 422
+    assert not (server.gate / "written").exists()
 
     yes = [{"interruptId": asked["id"], "status": "resolved", "payload": {"allow": True}}]
     first, told = told, run(client, "thread-1", "", "run-b", told, resume=yes)
@@ -232,6 +235,8 @@ GOOD = {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", 
         ({"messages": []}, 409, "nothing new of the user"),
         ({"messages": [{"id": "m", "role": "assistant", "content": "x"}]}, 409, "nothing new"),
         ({"messages": [{"id": "m", "role": "user", "content": "  "}]}, 409, "nothing new"),
+        ({"messages": [{"id": "m", "role": "user", "content": [{"type": "text", "text": None}]}]},
+         409, "nothing new"),
         ({"messages": [{"id": "m", "content": "x"}]}, 422, "messages.0.role"),
         ({"messages": [{"id": "m", "role": "user", "content": "x" * 1_000_001}]}, 413, "more than"),
         ({"messages": "x"}, 422, "messages"),

@@ -85,6 +85,8 @@ def test_bodies(serve: MakeServer) -> None:
         answer = client.post("/sessions", content=body, headers=as_json)
         assert answer.status_code == status, (body, answer.text)
     assert client.post("/sessions", content=b"a=1").status_code == 415
+    shouted = {"content-type": "APPLICATION/JSON; charset=utf-8"}
+    assert client.post("/sessions", content=b"[]", headers=shouted).status_code == 422
     assert client.get("/sessions").json() == {"sessions": [], "next": None}
 
 

@@ -81,7 +81,7 @@ def _date(words: Sequence[Word]) -> bool:
 
 def _is_single(word: Word) -> bool:
     """Exactly one word when it runs: no pattern, which may become several."""
-    return word.known and not re.search(r"[*?\[]", word.text)
+    return word.known and not word.many
 
 
 def _uniq(words: Sequence[Word]) -> bool:

@@ -11,8 +11,10 @@ _BEFORE = r"(?:^|^-\w+|[/:=,@\"'\s])"
 """A name begins here: also behind ``HEAD:``, ``--file=`` and ``-f``."""
 _NAMED = re.compile(
     rf"{_BEFORE}(\.ssh|\.aws|\.gnupg|\.kube|\.docker|\.netrc|\.pgpass|\.git-credentials|\.npmrc"
-    r"|\.pypirc|\.env[\w.]*|id_(rsa|dsa|ecdsa|ed25519)|shadow|gshadow|environ|credentials[\w.]*"
-    r"|\.config/gh|\.bash_history|[\w.-]*\.(pem|key|p12|pfx|kdbx))(?=[/:,\"'\s]|$)"
+    r"|\.pypirc|\.env[\w.-]*|id_(rsa|dsa|ecdsa|ed25519)|shadow|gshadow|environ|credentials[\w.-]*"
+    r"|\.config/(gh|gcloud)|\.(ba|z)sh_history|\.azure|\.vault-token|\.htpasswd"
+    r"|secrets?\.(ya?ml|json|toml|txt)|[\w.-]*\.(pem|key|p12|pfx|kdbx))(?=[/:,\"'\s]|$)|/proc/.*[*?\[]",
+    re.IGNORECASE,  # as some file systems are
 )
 _VARIABLE = re.compile(r"\$\{?\w*(SECRET|TOKEN|PASSW|API_?KEY|CREDENTIAL|PRIVATE_KEY)")
 _SPELLED = re.compile(r"\$'[^']*\\[xuU0-7c]")

@@ -48,6 +48,7 @@ class Judgement:
 
 
 _ORDER: dict[Risk, int] = {"": 0, "low": 1, "medium": 2, "high": 3}
+_COVERING = wrappers.TRANSPARENT | wrappers.SHELLS | {"xargs", "eval"}
 _HARMLESS_VARIABLE = re.compile(r"(LC_\w+|LANG|LANGUAGE|TZ|NO_COLOR|COLUMNS|TERM)=[\w.:/+-]*")
 
 
@@ -142,8 +143,7 @@ class _Look:
         self._assigned(simple.assigns)
         self._written(simple.writes)
         opened = self._opened(simple.reads)
-        covers = bool(inner) and (name in wrappers.TRANSPARENT or name in wrappers.SHELLS or
-                                  name in ("xargs", "eval"))  # fmt: skip
+        covers = name in _COVERING and any(each.words or each.code is not None for each in inner)
         reads = not redefined and (only_reads(simple.words) or covers or _is_find(simple, inner))
         harmless = all(_HARMLESS_VARIABLE.fullmatch(each) for each in simple.assigns)
         plain = not (redefined or simple.writes or opened) and harmless

@@ -37,6 +37,8 @@ class Word:
     """As far as it is known; else as it is written."""
     known: bool = True
     """False where it is only known when it runs, and may then be several words, or an option."""
+    many: bool = False
+    """A pattern outside of quotes: files' names take its place, one or several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Script:
     defines: list[str] = field(default_factory=list[str])
     """Functions that it defines."""
     listed: list[Word] = field(default_factory=list[Word])
-    """What ``for`` goes through: the words that its variable becomes."""
+    """Words that reach commands by another way: of ``for``, of a text on standard input."""
     oddities: list[str] = field(default_factory=list[str])
     """Constructs beyond plain commands, in words: what they do is not judged here."""
     problem: str = ""
@@ -351,6 +353,7 @@ class _Walker:
             around.fed = True
             if [each.is_named for each in node.children] != [False, True]:
                 self._problem("a text on standard input is not understood")
+            self._script.listed += [self._word(each) for each in node.children[1:]]
 
     def _file(self, node: Node, around: _Around) -> None:
         parts = [each for each in node.children if each.type != "file_descriptor"]
@@ -386,6 +389,9 @@ class _Walker:
         for index, child in enumerate(node.children):
             place = node.field_name_for_child(index)
             if child.type in _HEREDOC:
+                self._script.listed += [
+                    self._word(each) for each in child.children if each.type == "simple_expansion"
+                ]
                 continue
             if child.type == "pipeline" or place in ("operator", "right"):
                 other = True
@@ -403,7 +409,7 @@ class _Walker:
         if node.type in ("word", "number") and _HIDES.search(_ESCAPE.sub("", text)):
             self._problem("a word of it is not understood")
         match node.type:
-            case "word" | "number" | "extglob_pattern" | "regex":
+            case "word" | "number" | "regex":
                 return _bare(text) if node.child_count == 0 else Word(text, False)
             case "raw_string":
                 return Word(text[1:-1])
@@ -430,7 +436,8 @@ def _bare(text: str) -> Word:
         return Word(text, False)
     if _GLOB.search(text) and (text[0] in "*?[-" or "\\" in text):
         return Word(text, False)  # a file's name may begin with a dash, and is then an option
-    return Word(_ESCAPE.sub(lambda found: found[1] or "", text))
+    many = _GLOB.search(text) is not None
+    return Word(_ESCAPE.sub(lambda found: found[1] or "", text), many=many)
 
 
 def _joined(words: list[Word], text: str) -> Word:
@@ -438,7 +445,7 @@ def _joined(words: list[Word], text: str) -> Word:
         return Word(text, False)
     if not all(word.known for word in words):
         return Word(text, False)
-    return Word("".join(word.text for word in words))
+    return Word("".join(word.text for word in words), many=any(word.many for word in words))
 
 
 def _is_redirect(node: Node) -> bool:

@@ -19,8 +19,8 @@ _OTHER_SHELLS = words_of("zsh ksh mksh fish csh tcsh nu pwsh elvish xonsh osh ys
 SHELLS = _READ_SHELLS | _OTHER_SHELLS
 _NUMBER = r"[+-]?[0-9]+"
 _NAME = r"[A-Za-z0-9_][\w.+-]*"
-_ONE = r"[^*?\[-][^*?\[]*"
-"""Any one word: a pattern may become two."""
+_ONE = r"[^-].*"
+"""Any one word."""
 _TIME = r"[0-9]*\.?[0-9]+[smhd]?"
 
 
@@ -43,15 +43,15 @@ class _Options:
             return 1
         name, equals, value = text.partition("=")
         if equals and name in (self.long or {}):
-            return int(_fits(Word(value), (self.long or {})[name]))
+            return int(_fits(Word(value, many=words[0].many), (self.long or {})[name]))
         if (form := (self.short or {}).get(text)) is not None:
             return 2 if len(words) > 1 and _fits(words[1], form) else 0
         form = (self.short or {}).get(text[:2])
-        return int(form is not None and _fits(Word(text[2:]), form))
+        return int(form is not None and _fits(Word(text[2:], many=words[0].many), form))
 
 
 def _fits(word: Word, form: str) -> bool:
-    return word.known and re.fullmatch(form, word.text, re.DOTALL) is not None
+    return word.known and not word.many and re.fullmatch(form, word.text, re.DOTALL) is not None
 
 
 _RIGHTS = _Options(
@@ -143,7 +143,7 @@ def inner(words: Sequence[Word], *, fed: bool) -> list[Inner]:
 
 
 def _code(words: Sequence[Word], text: str) -> Inner:
-    if all(word.known for word in words):
+    if all(word.known and not word.many for word in words):
         return Inner(code=text)
     return Inner(unknown="it runs code that is only known when it runs")
 
@@ -199,7 +199,9 @@ def _prefix(name: str, rest: list[Word]) -> list[Inner]:
         if not rest or not _fits(rest[0], form):
             return [Inner(unknown=f"{name} has a value that is not looked into")]
         rest = rest[1:]
-    while rest and name in ("env", "sudo", "doas") and _ASSIGNMENT.match(rest[0].text):
+    while rest and name == "time" and rest[0].text == "!":
+        rest = rest[1:]  # the shell's own word, which the grammar takes for a command
+    while rest and name in ("env", "sudo", "doas", "time") and _ASSIGNMENT.match(rest[0].text):
         assigns.append(rest[0].text)
         rest = rest[1:]
     if not rest:
@@ -225,7 +227,9 @@ def _skip_options(rest: list[Word], options: _Options) -> list[str]:
 
 def _filled_in(words: Sequence[Word], placeholder: str) -> list[Word]:
     """Words in which something else is put before they run are not known."""
-    return [Word(each.text, each.known and placeholder not in each.text) for each in words]
+    return [
+        Word(each.text, each.known and placeholder not in each.text, each.many) for each in words
+    ]
 
 
 def _find(rest: list[Word]) -> list[Inner]:

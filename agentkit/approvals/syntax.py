@@ -134,6 +134,7 @@ _WRITES = frozenset({">", ">>", ">|", "&>", "&>>"})
 _JOINS = re.compile(r"\d*-?")
 """Behind ``>&`` or ``<&``: another stream, or none."""
 _HEREDOC = frozenset({"<<", "<<-", "heredoc_start", "heredoc_body", "heredoc_end"})
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 _SPECIAL_NAME = re.compile(r"[A-Z_]")
 _ESCAPE = re.compile(r"\\(?:\n|(.))", re.DOTALL)
 _ESCAPE_IN_QUOTES = re.compile(r'\\(?:\n|([$`"\\]))')
@@ -162,7 +163,9 @@ def parse(text: str) -> Script:
     if len(data) > MOST_BYTES:
         script.problem = f"it is longer than {MOST_BYTES:,} bytes"
         return script
-    root = _parser().parse(data).root_node
+    # The scanner looks characters up in a table of 256: "{\U0010ffff" may end the process.
+    # To a shell, what is beyond ASCII is a letter: as letters of the same length they do no harm.
+    root = _parser().parse(_BEYOND_ASCII.sub(b"x", data)).root_node
     if root.has_error:
         script.problem = "its syntax is not understood"
     elif (gap := _uncovered(root, data)) is not None:

@@ -207,6 +207,14 @@ def test_any_text_is_judged_without_an_error(text: str) -> None:
         assert found.parts
 
 
+@given(st.text(st.characters(min_codepoint=0x80), min_size=1, max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_no_character_behind_a_brace_ends_the_process(text: str) -> None:
+    """The grammar's scanner read beyond its table there, and crashed now and then."""
+    for command in (f"{{{text}", f"rm {{{text}..{text}}}", f"ls; {text}=1 ls", f"${text} x"):
+        assert judge(command).risk != "low"
+
+
 _PIECES = st.sampled_from(
     ["ls", "rm x", "touch pwned", ";", "&&", "|", "&", "\n", "(", ")", "{", "}", "$(", "`", "'",
      '"', "\\", "$x", "${x}", "$'", ">", "<", "<<E\n", "\nE\n", ">&2", "#", " ", "if", "then", "fi",

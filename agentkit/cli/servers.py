@@ -28,10 +28,13 @@ def load_servers(settings: Settings) -> tuple[Settings, list[MCPServer]]:
         UsageError: a project's servers that nobody named, an unknown name, or another server
             than the session began with.
     """
-    there = _servers(settings.project_file) if settings.project_file else {}
-    if settings.mcp is None:
-        _require_named(there, settings.project_file)
+    first = settings.mcp is None and settings.mcp_seen is None
     names = list(settings.mcp or ())
+    by_name = any(name != NONE and not name.endswith(".toml") for name in names)
+    # Read only where it matters: a session without servers goes on without the project's file.
+    there = _servers(settings.project_file) if settings.project_file and (first or by_name) else {}
+    if first:
+        _require_named(there, settings.project_file)
     found: dict[str, MCPServer] = {}
     for name in names:
         if name.endswith(".toml"):
@@ -81,7 +84,9 @@ def _servers(path: str) -> dict[str, MCPServer]:
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{path} does not exist", hint="Give a server's name or a file") from None
+        raise UsageError(
+            f"{path} does not exist", hint=f"Give a file that does, or --mcp {NONE}"
+        ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     table: Any = data.get("mcp", {})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -86,6 +87,8 @@ def settle(given: Options, stored: Mapping[str, Any] | None = None) -> Settings:
         layers["from_project"] = tuple(sorted((below.keys() - said.keys()) & _OF_A_PROJECT))
     if "mcp" in said:
         layers.pop("mcp_seen", None)
+    if str(said.get("ladder", "")).endswith(".toml"):  # a resume may start from another directory
+        layers["ladder"] = str(Path(said["ladder"]).absolute())
     if layers.get("mcp") is not None:
         layers["mcp"] = tuple(layers["mcp"])
     if "model" in said and "ladder" not in said:
@@ -273,6 +276,13 @@ def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) ->
             f"{path} lets commands run without asking, and they are not isolated by us",
             hint="If that is what you want, say it yourself with --approve",
         )
+    if found.get("check") and apart != "docker" and "check" not in said:
+        raise UsageError(  # nobody is asked before a check runs, whatever the approval policy says
+            f"{path} has checks, commands that run without asking, and they are not isolated by us:"
+            f" {', '.join(found['check'])}",
+            hint=f"If that is what you want, say it yourself: {_as_options(found['check'])}"
+            " (or --check true for none)",
+        )
     network = str(found.get("network", "none"))
     if _opens_this_network(network) and "network" not in said:
         raise UsageError(
@@ -292,6 +302,10 @@ def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) ->
             f"{path}: the workspace {workspace!r} lies outside the project",
             hint="Name it with --workspace",
         )
+
+
+def _as_options(checks: Iterable[str]) -> str:
+    return " ".join(f"--check {shlex.quote(each)}" for each in checks)
 
 
 def _loosens(found: Mapping[str, Any]) -> bool:

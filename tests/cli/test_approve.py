@@ -196,6 +196,22 @@ def test_rules_from_a_file_and_what_the_project_may_not_say(
             assert cli("run", "x", *options, "--approve", wrong).code == 2
 
 
+def test_a_project_s_checks_run_on_this_machine_only_if_the_user_says_so(
+    cli: Cli, workspace: Path, tmp_path: Path
+) -> None:
+    mark = tmp_path / "escaped"
+    (workspace / "agentkit.toml").write_text(f'check = ["touch {mark}"]\n')
+    with FakeDeepSeek(["Done."]) as server:
+        options = ["--workspace", str(workspace), "--sandbox", "local", "--base-url"]
+        options += [server.base_url, "--approve", "read-only"]
+        refused = cli("run", "x", *options)
+        assert refused.code == 2, refused.err
+        assert f"--check 'touch {mark}'" in refused.err
+        assert not mark.exists()
+        assert cli("run", "x", *options, "--check", "true").code == 0
+    assert not mark.exists()
+
+
 def test_the_question_shows_what_runs(workspace: Path, terminals: list[Terminal]) -> None:
     nasty = "ls \u202e\x1b[2K\n\n\n\n\n\n\n\ntouch made # \x1b]0;title\x07"
     with FakeDeepSeek([bash(nasty), "As you like."]) as server:

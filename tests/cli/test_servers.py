@@ -95,6 +95,32 @@ def test_a_resume_does_not_start_what_the_agent_made_of_the_file(
     assert mark.exists()
 
 
+def test_a_session_without_servers_does_not_need_the_project_s_file(
+    cli: Cli, workspace: Path
+) -> None:
+    file = workspace / "agentkit.toml"
+    file.write_text("max-turns = 9\n")
+    with PlainServer([{"content": "Done."}] * 2) as server:
+        assert cli("run", "Go", *given(workspace, server), "--session", "one").code == 0
+        file.unlink()
+        again = cli("resume", "one", "Again", "--base-url", server.url)
+    assert again.code == 0, again.err
+
+
+def test_a_ladder_file_is_found_from_another_directory(
+    cli: Cli, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "careful.toml").write_text('[[rung]]\nmodel = "deepseek-v4-flash"\n')
+    monkeypatch.chdir(tmp_path)
+    with PlainServer([{"content": "Done."}] * 2) as server:
+        options = ["--ladder", "careful.toml", "--session", "one"]
+        ran = cli("run", "Go", *given(workspace, server), *options)
+        assert ran.code == 0, ran.err
+        monkeypatch.chdir(workspace)
+        again = cli("resume", "one", "Again", "--base-url", server.url)
+    assert again.code == 0, again.err
+
+
 def test_a_file_of_ones_own(cli: Cli, workspace: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()

@@ -19,6 +19,8 @@ from agentkit.checkpoints.host import HostFolder
 from agentkit.checkpoints.tree import load
 from agentkit.errors import SessionError, WorkspaceError
 from agentkit.events import (
+    CheckFailed,
+    CheckPassed,
     Checkpoint,
     Event,
     Message,
@@ -150,7 +152,11 @@ def _mark(event: Event) -> str:
 
 
 def _changed(events: Sequence[Event]) -> bool:
-    """Whether some call may have changed files: it said so, or nobody knows how it ended."""
+    """Whether files may have changed: a call or a check said so, or nobody knows how it ended.
+
+    Checks that change files in their last round do not say so, but those ran in the round before
+    that did.
+    """
     started: set[tuple[str, str]] = set()
     for event in events:
         if isinstance(event, ToolStarted):
@@ -159,6 +165,8 @@ def _changed(events: Sequence[Event]) -> bool:
             started.discard((event.lane, event.call_id))
             if event.writes:
                 return True
+        elif isinstance(event, CheckPassed | CheckFailed) and event.changed:
+            return True
     return bool(started)
 
 

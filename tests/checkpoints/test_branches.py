@@ -117,6 +117,21 @@ async def test_what_the_session_did_not_change_is_left_alone(workspace: Path) ->
             assert (workspace / "a.txt").read_text() == "the user's edit\n"
 
 
+@pytest.mark.parametrize("end", ["true", "false"], ids=["passes", "fails at first"])
+async def test_what_a_check_changed_is_taken_back(end: str, workspace: Path) -> None:
+    (workspace / "a.txt").write_text("as it was\n")
+    check = f"grep formatted a.txt || {{ echo formatted >a.txt; {end}; }}"
+    with FakeDeepSeek([says("one"), says("two"), says("three")]) as server:
+        async with agent(provider("local", workspace), server.base_url).session() as s:
+            await s.run("talk")
+            await s.run("only talk", checks=[check])
+            assert (workspace / "a.txt").read_text() == "formatted\n"
+            undone = await s.undo()
+            assert undone.restored is not None
+            assert undone.restored.paths == ("a.txt",)
+            assert (workspace / "a.txt").read_text() == "as it was\n"
+
+
 async def test_a_fork_has_files_and_history_of_its_turn(workspace: Path, tmp_path: Path) -> None:
     store = MemoryStore()
     (workspace / ".git").mkdir()

@@ -151,7 +151,7 @@ Aftermath = Callable[[ToolContext, dict[str, Any]], Awaitable[str]]
 for the model, "" where nothing can be known. ``facts`` are those of before the call."""
 
 
-ScriptOf = Callable[[Mapping[str, Any]], str | None]
+ScriptOf = Callable[[Mapping[str, Any]], str | Sequence[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,8 @@ class Tool:
     aftermath: Aftermath | None = None
     """What can be known of a call that a crash cut off."""
     script: ScriptOf | None = None
-    """The shell command that a call runs, for the approval policy; None for a call without one."""
+    """The shell command that a call runs, or several that it runs one by one, for the approval
+    policy; None for a call without one."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

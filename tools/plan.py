@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import (
     Any,
     Literal,
@@ -11,6 +12,7 @@ from typing import (
 from typing_extensions import TypedDict
 
 from agentkit.errors import ToolError
+from agentkit.events.work import is_statement
 from agentkit.tool import READS_ALL, Claim, ToolContext, ToolResult, tool
 from agentkit.tools._text import clip_line
 
@@ -26,7 +28,7 @@ class Step(TypedDict):
 
 
 def _claims(arguments: dict[str, Any]) -> tuple[Claim, ...]:
-    """It writes nothing: it needs no approval, and makes no passed check stale.
+    """It writes nothing: it makes no passed check stale, and checks are judged by what they run.
 
     Where checks are to run, it waits for the calls before it.
     """
@@ -35,7 +37,14 @@ def _claims(arguments: dict[str, Any]) -> tuple[Claim, ...]:
     return (Claim("plan", write=False), *((READS_ALL,) if checked else ()))
 
 
-@tool(claims=_claims, repeatable=True)
+def _checks(arguments: Mapping[str, Any]) -> list[str] | None:
+    """The commands that the checks are: each runs, now or before the run may end."""
+    steps: list[Mapping[str, Any]] = arguments.get("steps") or []
+    checks = [str(each.get("check") or "") for each in steps]
+    return [each for each in checks if each.strip() and not is_statement(each)] or None
+
+
+@tool(claims=_claims, repeatable=True, script=_checks)
 async def plan(context: ToolContext, steps: list[Step]) -> ToolResult:
     """Set the plan of a larger task: all its steps, at most one in progress.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agentkit.approvals.policy import Action, Fit, Policy, Rule
@@ -16,6 +17,8 @@ from agentkit.hooks import Call, Refuse
 if TYPE_CHECKING:
     from agentkit.tool import Claim, Tool
 
+SHELL = "bash"
+RISKS: tuple[Risk, ...] = ("", "low", "medium", "high")
 READ_ONLY = "This session is read-only; only calls that change nothing are allowed."
 
 
@@ -51,6 +54,16 @@ class _Subject:
         return not self.call.writes
 
 
+async def may_run(policy: Policy, command: str) -> bool:
+    """Whether a shell command that no call holds, as that of a planner's check, may run unasked.
+
+    Raises:
+        Exception: whatever the callback raises.
+    """
+    call = Call("", SHELL, MappingProxyType({"command": command}), True, True)
+    return (await _decide(policy, _shell_subject(call, [command]))).action == "allow"
+
+
 async def decide(policy: Policy, call: Call, tool: Tool, claims: Sequence[Claim]) -> Verdict:
     """What the policy says of a call. Nothing is run, and nobody asked but the callback.
 
@@ -59,7 +72,12 @@ async def decide(policy: Policy, call: Call, tool: Tool, claims: Sequence[Claim]
     """
     if policy.mode == "auto" and not policy.rules and policy.decide is None:
         return Verdict("allow", call)
-    subject = _subject(call, tool, claims)
+    return await _decide(policy, _subject(call, tool, claims))
+
+
+async def _decide(policy: Policy, subject: _Subject) -> Verdict:
+    if policy.mode == "auto" and not policy.rules and policy.decide is None:
+        return Verdict("allow", subject.call)
     for rule, fit in _fitting(policy, subject, "deny"):
         if fit == "yes":
             return Verdict("deny", subject.call, f"The policy denies it: {rule.pattern}")
@@ -85,15 +103,29 @@ def _by_rules(policy: Policy, subject: _Subject) -> Verdict:
 def _subject(call: Call, tool: Tool, claims: Sequence[Claim]) -> _Subject:
     writes = [claim.resource for claim in claims if claim.write]
     files = tuple(each.partition(":")[2] for each in writes if each.startswith("file:"))
-    is_shell = tool.script is not None
-    text = tool.script(call.arguments) if tool.script is not None else None
-    judgement = judge(text) if text is not None else None
-    if judgement is not None:
-        judged = replace(call, risk=judgement.risk, reasons=judgement.reasons)
-    else:
-        risk, reasons = _other(call, files, is_shell=is_shell)
-        judged = replace(call, risk=risk, reasons=reasons)
-    return _Subject(judged, judgement, is_shell, files, len(files) < len(writes))
+    script = tool.script(call.arguments) if tool.script is not None else None
+    if script is not None:
+        return _shell_subject(call, [script] if isinstance(script, str) else script)
+    # What types into a program at a terminal writes; a plan without checks runs nothing.
+    is_shell = tool.script is not None and call.writes
+    risk, reasons = _other(call, files, is_shell=is_shell)
+    judged = replace(call, risk=risk, reasons=reasons)
+    return _Subject(judged, None, is_shell, files, len(files) < len(writes))
+
+
+def _shell_subject(call: Call, commands: Sequence[str]) -> _Subject:
+    """A call that runs these commands, each by itself."""
+    each = [judge(command) for command in commands]
+    worst = max(each, key=lambda judgement: RISKS.index(judgement.risk))
+    whole = Judgement(
+        risk=worst.risk,
+        reasons=tuple(dict.fromkeys(reason for one in each for reason in one.reasons)),
+        parts=tuple(part for one in each for part in one.parts),
+        complete=all(one.complete for one in each),
+        odd=any(one.odd for one in each),
+    )
+    judged = replace(call, risk=whole.risk, reasons=whole.reasons)
+    return _Subject(judged, whole, True, (), True)
 
 
 def _other(call: Call, files: Sequence[str], *, is_shell: bool) -> tuple[Risk, tuple[str, ...]]:
@@ -120,10 +152,15 @@ def _texts(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _fitting(policy: Policy, subject: _Subject, *actions: Action) -> Iterator[tuple[Rule, Fit]]:
     """Rules of these kinds that the call fits, or may fit."""
     for rule in policy.rules:
-        if rule.action in actions and rule.is_for(subject.call.tool):
+        if rule.action in actions and _concerns(rule, subject):
             fit = _fit(rule, subject)
             if fit != "no":
                 yield rule, fit
+
+
+def _concerns(rule: Rule, subject: _Subject) -> bool:
+    """A rule for ``bash`` speaks of commands, whichever tool runs them."""
+    return rule.is_for(subject.call.tool) or (subject.judgement is not None and rule.is_for(SHELL))
 
 
 def _fit(rule: Rule, subject: _Subject) -> Fit:
@@ -143,9 +180,7 @@ def _fit(rule: Rule, subject: _Subject) -> Fit:
 
 def _is_allowed(policy: Policy, subject: _Subject) -> bool:
     """Whether all that the call does has a rule that allows it."""
-    rules = [
-        rule for rule in policy.rules if rule.action == "allow" and rule.is_for(subject.call.tool)
-    ]
+    rules = [rule for rule in policy.rules if rule.action == "allow" and _concerns(rule, subject)]
     if any(rule.pattern == "*" for rule in rules):
         return True
     judgement = subject.judgement

@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from agentkit.approvals.deciding import may_run
 from agentkit.approvals.policy import Policy
 from agentkit.errors import LimitReached, ModelError, ToolError, UnusableAnswer
 from agentkit.escalation import packets
 from agentkit.escalation.evidence import Finding
 from agentkit.escalation.lanes import new_name, open_apart
 from agentkit.events import Message, PlanUpdated, RungSkipped, ToolFinished
+from agentkit.events.work import is_statement
 from agentkit.models import wire
 from agentkit.request import ask
 from agentkit.tool import Tool, ToolContext, ToolResult, schema_check
@@ -97,9 +99,32 @@ async def _plan(run: Run, rung: Rung, packet: str) -> None:
     except LimitReached:
         return  # the work's own next request says so, if it is hit too
     if plan.steps:
+        plan, left_out = await _allowed(run, plan)
         steps = tuple(dict(step) for step in plan.steps)
         run.append(PlanUpdated(steps=steps, author="planner"))
         run.notes.append(_handed_over(plan, rung, await _was_read(planner)))
+        if left_out:
+            run.notes.append(
+                "[Left out of the plan, as nobody has allowed these commands: checks"
+                f" {', '.join(f'`{each}`' for each in left_out)}]"
+            )
+
+
+async def _allowed(run: Run, plan: Plan) -> tuple[Plan, list[str]]:
+    """The plan without the checks that the policy would not run unasked, and those.
+
+    A check of a plan becomes a required one, and runs as no call of the model's.
+    """
+    left_out: list[str] = []
+    steps: list[Mapping[str, Any]] = []
+    for step in plan.steps:
+        check = str(step.get("check") or "")
+        if not check.strip() or is_statement(check) or await may_run(run.approval, check):
+            steps.append(step)
+        else:
+            left_out.append(check)
+            steps.append({name: value for name, value in step.items() if name != "check"})
+    return replace(plan, steps=tuple(steps)), left_out
 
 
 async def _ask_for_it(planner: Run) -> Plan:

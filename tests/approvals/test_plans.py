@@ -93,7 +93,10 @@ async def test_an_allowed_command_is_allowed_as_a_check(tmp_path: Path) -> None:
 
 
 async def test_a_planners_check_that_may_not_run_is_left_out(tmp_path: Path) -> None:
-    steps = [{"step": "a", "files": [], "check": TOUCH}, {"step": "b", "files": [], "check": "ls"}]
+    steps: list[dict[str, Any]] = [
+        {"step": "a", "files": [], "check": TOUCH},
+        {"step": "b", "files": [], "check": "ls"},
+    ]
     plan = Reply(calls=[Call("submit_plan", {"steps": steps, "facts": ["none"], "candidates": []})])
     events, _ = await run(tmp_path, "read-only", plan, planner=PRO)
     (updated,) = [each for each in events if isinstance(each, PlanUpdated)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import cast
@@ -18,6 +19,9 @@ _LONGEST_LINE = 4_000
 
 SKIPPED = (".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".tox")
 """Directories left out where nobody can tell what the project ignores."""
+
+# What is escaped or in brackets, so that a `$` outside is one that means a line's end.
+_DOLLAR = re.compile(r"\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]|\$", re.DOTALL)
 
 _PROBE = """
 command -v rg >/dev/null 2>&1 && echo rg
@@ -81,10 +85,7 @@ class Engine:
     async def contents(self, query: Query) -> tuple[list[_hits.FileHits], str, bool]:
         """The lines that match, a note on what was left out, and whether there may be more."""
         if self.has_rg:
-            ran = await self._run(_rg(query), query.folder)
-            files = _hits.parse_nul(_kept(ran))
-            _refuse_bad_pattern(query, ran, bool(files))
-            return files, "", _was_cut(ran)
+            return await self._ripgrep(query)
         return await self._grep(query)
 
     async def names(self, query: Query) -> tuple[list[str], str, bool]:
@@ -96,6 +97,24 @@ class Engine:
             return names, "", _was_cut(ran)
         paths, note, cut = await self._paths(query)
         return [readable(path.removeprefix(b"./")) for path in paths], note, cut
+
+    async def _ripgrep(self, query: Query) -> tuple[list[_hits.FileHits], str, bool]:
+        ran = await self._run(_rg(query), query.folder)
+        files = _hits.parse_nul(_kept(ran))
+        _refuse_bad_pattern(query, ran, bool(files))
+        stopped = [each.raw_path for each in files if each.stopped]
+        if not stopped:
+            return files, "", _was_cut(ran)
+        # These begin as a text does, with a match: they are read to the end. All files as text at
+        # once would mean to read through every archive and image.
+        listing = b"".join(path + b"\0" for path in stopped)
+        again = await self._run(f"xargs -0 {_rg_words(query)} --text --", query.folder, listing)
+        whole = {each.raw_path: each for each in _hits.parse_nul(_kept(again))}
+        dropped = sum(each.drop_nul_lines() for each in whole.values())
+        note = f"\n[{counted(dropped, 'line')} with NUL characters left out]" if dropped else ""
+        files = [whole.get(each.raw_path, each) for each in files]
+        files = [each for each in files if each.matches]
+        return files, note, _was_cut(ran) or _was_cut(again)
 
     async def _grep(self, query: Query) -> tuple[list[_hits.FileHits], str, bool]:
         if "\\n" in query.pattern or "\n" in query.pattern:
@@ -113,7 +132,9 @@ class Engine:
         ran = await self._run(f"xargs -0 {self._grep_words(query)}", query.folder, listing)
         kept = _kept(ran)
         parsed = _hits.parse_nul(kept) if self.greps_nul else _hits.parse_colons(kept, paths)
-        files = [each for each in parsed if not _is_binary(each)]
+        # A file asked for by its name is shown as it is.
+        named = query.target != "."
+        files = [each for each in parsed if named or not each.with_nul]
         _refuse_bad_pattern(query, ran, bool(parsed))
         files.sort(key=lambda each: each.path)
         return files, note, listing_cut or _was_cut(ran)
@@ -121,6 +142,8 @@ class Engine:
     def _grep_words(self, query: Query) -> str:
         # -a: a text in another encoding is text, too; -s: what cannot be read is skipped.
         pattern = query.pattern if self.greps_perl else query.pattern.replace(r"\d", "[0-9]")
+        if not _names_cr(query.pattern):
+            pattern = _dollars_before_cr(pattern, r"\r" if self.greps_perl else "\r")
         words = ["grep", "-nHas", "-P" if self.greps_perl else "-E"]
         words += ["-Z"] if self.greps_nul else []
         words += ["-i"] if query.ignore_case else []
@@ -169,17 +192,34 @@ class Engine:
 
 
 def _rg(query: Query) -> str:
+    """The whole command, for contents or names; a file asked for by its name is read as text."""
+    words = ["--text"] if query.pattern and query.target != "." else []
+    return f"{_rg_words(query)} {shlex.join([*words, '--', query.start])}"
+
+
+def _rg_words(query: Query) -> str:
     words = ["rg", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--sort=path"]
     words += ["--color=never", "--null", "--glob=!.git"]
     words += [f"--glob={query.glob}"] if query.glob else []
     if not query.pattern:
-        return shlex.join([*words, "--files", "--", query.start])
+        return shlex.join([*words, "--files"])
     words += ["--line-number", "--with-filename", "--no-heading"]
     words += [f"--max-columns={_LONGEST_LINE}", "--max-columns-preview"]
     words += ["--ignore-case"] if query.ignore_case else []
     words += [f"--context={query.context_lines}"] if query.context_lines else []
     words += ["--multiline"] if "\\n" in query.pattern or "\n" in query.pattern else []
-    return shlex.join([*words, "--regexp", query.pattern, "--", query.start])
+    words += [] if _names_cr(query.pattern) else ["--crlf"]
+    return shlex.join([*words, "--regexp", query.pattern])
+
+
+def _names_cr(pattern: str) -> bool:
+    """Whether the pattern itself speaks of carriage returns: then they are no part of line ends."""
+    return any(word in pattern.lower() for word in ("\r", r"\r", r"\x0d", r"\x{d}", r"\x{0d}"))
+
+
+def _dollars_before_cr(pattern: str, cr: str) -> str:
+    """The pattern with each ``$`` that means a line's end also matching before a CR."""
+    return _DOLLAR.sub(lambda found: f"{cr}?$" if found[0] == "$" else found[0], pattern)
 
 
 def _split(output: bytes) -> list[bytes]:
@@ -193,10 +233,6 @@ def _kept(ran: ExecResult) -> bytes:
 
 def _was_cut(ran: ExecResult) -> bool:
     return ran.output.omitted > 0 or ran.ended == "flood"
-
-
-def _is_binary(hits: _hits.FileHits) -> bool:
-    return any("\\x00" in text for _, text, _ in hits.lines)
 
 
 def _refuse_bad_pattern(query: Query, ran: ExecResult, found: bool) -> None:

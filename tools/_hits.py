@@ -15,6 +15,8 @@ MOST_PER_FILE = 30
 """Matches shown of one file, where several have some: one file must not hide the others."""
 
 _NUMBERED = re.compile(rb"(?P<number>\d+)(?P<kind>[:-])(?P<text>.*)", re.DOTALL)
+_GAP = re.compile(rb"\A--\r?\n")  # between blocks with context; ripgrep's ends as it reads lines
+_STOPPED = b": WARNING: stopped searching binary file"
 
 
 @dataclass(slots=True)
@@ -23,27 +25,51 @@ class FileHits:
 
     path: str
     lines: list[tuple[int, str, bool]] = field(default_factory=list[tuple[int, str, bool]])
+    raw_path: bytes = field(default=b"", compare=False)
+    """The name as it was printed."""
+    with_nul: set[int] = field(default_factory=set[int], compare=False)
+    """The numbers of lines that hold a NUL; their text cannot tell, as ``\\x00`` may be source."""
+    stopped: bool = field(default=False, compare=False)
+    """ripgrep met a NUL and left the rest of the file unread."""
 
     @property
     def matches(self) -> int:
         return sum(is_match for _, _, is_match in self.lines)
 
+    def drop_nul_lines(self) -> int:
+        """Leave out the lines that hold a NUL; how many these were."""
+        self.lines = [line for line in self.lines if line[0] not in self.with_nul]
+        return len(self.with_nul)
+
 
 def parse_nul(output: bytes) -> list[FileHits]:
     """Read ``path NUL number:text`` lines (``-`` instead of ``:`` before context).
 
-    A path may hold line breaks: it is all that stands before the NUL.
+    A path may hold line breaks: it is all that stands before the NUL, but for ripgrep's word that
+    it stopped reading the file before.
     """
     found: dict[bytes, FileHits] = {}
+    path = b""
     start, nul = 0, output.find(b"\0")
     while nul >= 0:
         end = output.find(b"\n", nul)
         end = len(output) if end < 0 else end
         line = _NUMBERED.fullmatch(output, nul + 1, end)
         if line:
-            _add(found, output[start:nul].removeprefix(b"--\n"), line)
+            start = _after_stop(output, start, found.get(path))
+            path = _GAP.sub(b"", output[start:nul])
+            _add(found, path, line)
         start, nul = end + 1, output.find(b"\0", end)
+    _after_stop(output, start, found.get(path))
     return list(found.values())
+
+
+def _after_stop(output: bytes, start: int, hits: FileHits | None) -> int:
+    """Where the next path begins: behind the word that the file before was not read to its end."""
+    if hits is None or not output.startswith(hits.raw_path + _STOPPED, start):
+        return start
+    hits.stopped = True
+    return output.find(b"\n", start + len(hits.raw_path)) + 1 or len(output)
 
 
 def parse_colons(output: bytes, paths: Iterable[bytes]) -> list[FileHits]:
@@ -71,8 +97,11 @@ def _path(line: bytes, known: frozenset[bytes]) -> bytes:
 
 def _add(found: dict[bytes, FileHits], path: bytes, line: re.Match[bytes]) -> None:
     if path not in found:
-        found[path] = FileHits(readable(path.removeprefix(b"./")))
-    found[path].lines.append((int(line["number"]), _line(line["text"]), line["kind"] == b":"))
+        found[path] = FileHits(readable(path.removeprefix(b"./")), raw_path=path)
+    number = int(line["number"])
+    found[path].lines.append((number, _line(line["text"]), line["kind"] == b":"))
+    if b"\0" in line["text"]:
+        found[path].with_nul.add(number)
 
 
 def _line(text: bytes) -> str:

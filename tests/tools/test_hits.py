@@ -31,6 +31,16 @@ def test_binary_noise_does_not_slow_the_reading() -> None:
     assert files[1].lines == [(2, "ok", True)]
 
 
+def test_a_warning_is_no_part_of_the_next_name() -> None:
+    warned = (
+        b': WARNING: stopped searching binary file after match (found "\\0" byte around offset 9)\n'
+    )
+    output = b"./a\nb\x001:x\n./a\nb" + warned + b"--\n./c\x002:x\n./c" + warned
+    files = parse_nul(output)
+    assert files == [FileHits("a\nb", [(1, "x", True)]), FileHits("c", [(2, "x", True)])]
+    assert [each.stopped for each in files] == [True, True]
+
+
 def test_results_stand_under_their_file() -> None:
     text = show([_file("a.py", 2), _file("b.py", 1)], "src/")
     assert text == ("src/a.py\n1: line 1\n2: line 2\nsrc/b.py\n1: line 1\n[3 matches in 2 files]")

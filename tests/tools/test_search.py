@@ -154,6 +154,48 @@ async def test_binary_files_are_left_out(finder: Desk) -> None:
     assert text.startswith("latin\n1: n\\xe9e needle\n[1 match in 1 file]")
 
 
+async def test_a_log_with_a_nul_is_read_to_its_end(finder: Desk) -> None:
+    await finder.put("a.log", b"needle\n" + b"filler line\n" * 30_000 + b"\0\nlast needle\n")
+    await finder.put("b.txt", "needle\n")
+    text = await finder.text(search, pattern="needle")
+    assert text.startswith(
+        "a.log\n1: needle\n30003: last needle\nb.txt\n1: needle\n[3 matches in 2 files]"
+    )
+
+
+async def test_far_lines_with_a_nul_are_left_out_and_counted(desk: Desk) -> None:
+    if not (await Engine.of(desk.context(), desk.sandbox)).has_rg:
+        pytest.skip("no ripgrep here")
+    await desk.put("a.log", b"needle\n" + b"filler line\n" * 30_000 + b"\0needle\nneedle\n")
+    text = await desk.text(search, pattern="needle")
+    assert text.startswith("a.log\n1: needle\n30003: needle\n[2 matches in 1 file]")
+    assert text.endswith("[1 line with NUL characters left out]")
+
+
+async def test_a_file_with_a_nul_is_read_where_it_is_named(finder: Desk) -> None:
+    path = await finder.put("a", b"needle\n\0needle\n")
+    text = await finder.text(search, pattern="needle", path=path)
+    assert text.startswith("a\n1: needle\n2: \\x00needle\n[2 matches in 1 file]")
+
+
+async def test_a_nul_spelt_in_source_is_text(finder: Desk) -> None:
+    await finder.put("a.py", r'needle = b"\x00"')
+    text = await finder.text(search, pattern="needle")
+    assert text.startswith('a.py\n1: needle = b"\\x00"\n[1 match in 1 file]')
+
+
+@pytest.mark.parametrize("pattern", [r"needle\$$", r"^b$", r"[]$]$", r"(e\$|b)$", r"\$\r$", r"\r"])
+async def test_a_line_ends_before_its_carriage_return(finder: Desk, pattern: str) -> None:
+    await finder.put("a", b"a needle$\r\nb\r\nc\r\n")
+    text = await finder.text(search, pattern=pattern)
+    assert "a\n" in text
+    assert "1: a needle$\n" in text or "2: b\n" in text
+    engine: Engine = finder.state["search_engine"]
+    if not engine.has_rg and r"\r" not in pattern:
+        finder.state["search_engine"] = replace(engine, greps_perl=False)
+        assert await finder.text(search, pattern=pattern) == text
+
+
 async def test_many_matches_are_bounded_and_counted(finder: Desk) -> None:
     await finder.put("big", "needle\n" * 50_000)
     await finder.put("small", "needle\n")

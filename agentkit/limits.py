@@ -23,7 +23,9 @@ class Limits:
     """
 
     cost_usd: float | None = 5.0
-    """US dollars, checked before each request with that request's own worst case."""
+    """US dollars, checked before each request with that request's own worst case. What its lane
+    has sent before counts at the price of a cache hit: where the provider has dropped it after a
+    long pause, one request may cost more, and pass the limit by that."""
     turns: int | None = 500
     """Requests to a model that were answered."""
     tokens: int | None = None

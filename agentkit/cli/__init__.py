@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import cast
 
 __all__ = ["main"]
 
@@ -26,7 +28,8 @@ def _guarded() -> int:
     try:
         from agentkit.cli.app import run_app
 
-        code = run_app()
+        with _out_of_its_groups():
+            code = run_app()
         sys.stdout.flush()
         return code
     except AgentkitError as error:
@@ -43,6 +46,22 @@ def _guarded() -> int:
         if os.environ.get("AGENTKIT_DEBUG") == "1":
             raise
         return _unexpected(error)
+
+
+@contextmanager
+def _out_of_its_groups() -> Generator[None]:
+    """Raise an error itself where task groups only wrapped it; several stay a group."""
+    try:
+        yield
+        return
+    except BaseExceptionGroup as group:
+        error = _only(group)
+    raise error  # outside of the handler: the group is not shown as its context
+
+
+def _only(error: BaseException) -> BaseException:
+    inner = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ()))
+    return _only(inner[0]) if len(inner) == 1 else error
 
 
 def _unexpected(error: Exception) -> int:

@@ -102,6 +102,8 @@ def run_app() -> int:
     try:
         app(prog_name="agentkit")
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer's own answer is exit code 1
+            raise end.__context__ from None
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     sys.stdout.flush()
     return 0

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from agentkit.cli.settings import URL_VARIABLE, Settings, is_loopback, policy_of, settle
+from agentkit.cli.settings import (
+    URL_VARIABLE,
+    Settings,
+    is_loopback,
+    policy_of,
+    require_url,
+    settle,
+)
 from agentkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,6 +103,9 @@ def load_ladder(settings: Settings) -> Ladder:
         ladder = Ladder.single(settings.model)
     else:
         ladder = Ladder.load(settings.ladder)
+        for rung in ladder.rungs:
+            if rung.base_url:
+                require_url(rung.base_url, f"the ladder {ladder.name!r}: base_url")
         if "ladder" in settings.from_project:
             _keep_key_here(ladder, settings)
     if not settings.dialect:

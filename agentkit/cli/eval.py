@@ -152,9 +152,11 @@ def contestants(given: EvalOptions) -> tuple[Contestant, ...]:
 def _check(contestant: Contestant) -> None:
     """Everything that can be wrong before the first trial is said before the first trial."""
     from agentkit.cli.build import load_preset, require_key
-    from agentkit.cli.settings import Settings
+    from agentkit.cli.settings import Settings, require_url
     from agentkit.ladder import Ladder
 
+    if contestant.base_url:
+        require_url(contestant.base_url, "--base-url")
     load_preset(contestant.preset)
     ladder = Ladder.single(contestant.model) if contestant.model else Ladder.load(contestant.ladder)
     settings = Settings(base_url=contestant.base_url, api_key_env=contestant.api_key_env)

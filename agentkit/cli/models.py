@@ -110,8 +110,11 @@ def _money(price: dict[str, float] | None) -> str:
 
 
 def _ask_provider(base_url: str, variable: str) -> Told:
+    from agentkit.cli.settings import require_url
     from agentkit.errors import AgentkitError, ModelError
 
+    if base_url:
+        require_url(base_url, "--base-url")
     url = base_url or os.environ.get("AGENTKIT_BASE_URL", "")
     key = os.environ.get(variable, "")
     if not url and not key:

@@ -136,6 +136,10 @@ def _validate(settings: Settings) -> None:
         raise UsageError(
             f"--off-peak-wait must be 0 seconds or more, not {settings.off_peak_wait:g}"
         )
+    if settings.base_url:
+        require_url(settings.base_url, "--base-url")
+    elif url := os.environ.get(URL_VARIABLE):
+        require_url(url, URL_VARIABLE)
     if any(not command.strip() for command in settings.check):
         raise UsageError("a --check is empty", hint="Give a command, or leave it out")
     if settings.image and settings.sandbox != "docker":
@@ -290,6 +294,8 @@ def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) ->
             hint=f"If that is what you want, say it yourself: --network {network}",
         )
     url = str(found.get("base_url", ""))
+    if url:
+        require_url(url, f"{path}: base-url")
     trusted = (os.environ.get(URL_VARIABLE), said.get("base_url"))
     if url and url not in trusted and not said.get("base_url") and not is_loopback(url):
         raise UsageError(
@@ -323,6 +329,26 @@ def _opens_this_network(network: str) -> bool:
     from agentkit.sandboxes._allow import parse_allow
 
     return any(rule.network is not None for rule in parse_allow(network[6:]).rules)
+
+
+def require_url(url: str, named: str) -> None:
+    """Refuse what cannot be the address of an endpoint.
+
+    Args:
+        named: where the address was given.
+
+    Raises:
+        UsageError: it has another scheme, no host or no valid port.
+    """
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets without an address in them, a port that is no number
+        usable = False
+    if not usable:
+        raise UsageError(f"{named} cannot be {url!r}", hint="Give http://HOST or https://HOST")
 
 
 def is_loopback(url: str) -> bool:

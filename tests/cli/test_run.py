@@ -90,6 +90,11 @@ def test_plain_output_tells_the_story(cli: Cli, workspace: Path) -> None:
         (["run", "x", "--planner", "pro"], 2, "number of a rung"),
         (["run", "x", "--attempts", "0"], 2, "from 1 to 16"),
         (["run", "x", "--off-peak-wait", "-5"], 2, "0 seconds or more"),
+        (["run", "x", "--base-url", "http://[::1"], 2, "--base-url cannot be 'http://[::1'"),
+        (["run", "x", "--base-url", "http://"], 2, "https://HOST"),
+        (["run", "x", "--base-url", "localhost:8000"], 2, "https://HOST"),
+        (["run", "x", "--base-url", "http://localhost:port"], 2, "https://HOST"),
+        (["models", "--base-url", "http://["], 2, "--base-url cannot be 'http://['"),
         (["resume", "no-such-session"], 2, "there is no session"),
         (["frobnicate"], 2, "No such command"),
     ],
@@ -99,11 +104,31 @@ def test_bad_input_is_named(
 ) -> None:
     if "--workspace" not in arguments and arguments[0] == "run":
         arguments = [*arguments, "--workspace", str(workspace)]
-    if arguments[0] == "run":
+    if arguments[0] == "run" and "--base-url" not in arguments:
         arguments = [*arguments, "--base-url", "http://127.0.0.1:9"]
     ran = cli(*arguments)
     assert ran.code == code, ran.err
     assert words in ran.err
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_a_reader_that_goes_away_ends_the_run_quietly(
+    workspace: Path, own_home: Path, lines: int
+) -> None:
+    script = [bash(f"echo {number}") for number in range(8)]
+    with FakeDeepSeek([*script, "Done."]) as server:
+        arguments = command(["run", "x", *local(workspace, server)])
+        env = environment({"AGENTKIT_HOME": str(own_home)})
+        pipe = subprocess.PIPE
+        with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, env=env) as running:
+            assert running.stdout
+            for _ in range(lines):
+                running.stdout.readline()
+            running.stdout.close()
+            running.stdout = None
+            _, said = running.communicate(timeout=60)
+    assert b"unexpected" not in said
+    assert running.returncode == 128 + signal.SIGPIPE
 
 
 def test_no_key_is_one_sentence(cli: Cli, workspace: Path) -> None:

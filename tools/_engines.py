@@ -30,11 +30,36 @@ echo a1 | grep -qP 'a\\d' 2>/dev/null && echo perl
 printf a | grep -Z a /dev/null >/dev/null 2>&1; [ $? -le 1 ] && echo nul
 :"""
 
-# A workspace of another owner is refused otherwise; a listing is all that is wanted. An empty name
-# parts the files from those that only the index still has.
+_FIND = "find . \\( -type d \\( {} \\) -prune \\) -o -type f -print0".format(
+    " -o ".join(f"-name {name}" for name in SKIPPED)
+)
+
+# A workspace of another owner is refused otherwise; a listing is all that is wanted. Three
+# sections, each ended by an empty name: the files, those of them that only the index still has, and
+# those that are submodules (sed reads lines, so NUL and line break change places around it).
 _GIT_FILES = r"""
-list() { git -c safe.directory='*' ls-files -z "$@"; }
-list --cached --others --exclude-standard && printf '\0' && list --deleted"""
+any_git() { git -c safe.directory='*' "$@"; }
+list() { any_git ls-files -z "$@"; }
+swap() { tr '\n\0' '\0\n'; }
+submodules() { list --stage | swap | sed -n 's/^160000 [0-9a-f]* [0-3].//p' | swap; }
+sections() {
+  failed=0
+  list --cached --others --exclude-standard || failed=1; printf '\0'
+  list --deleted || failed=1; printf '\0'
+  submodules; printf '\0'
+  return $failed
+}
+"""
+
+# The same for each repository named, and a fourth section: what find sees where git fails, or the
+# repository is not checked out.
+_GIT_FILES_WITHIN = f"""{_GIT_FILES}
+own() {{ [ -e .git ] && [ -z "$(any_git rev-parse --show-prefix)" ]; }}
+for folder; do (
+  cd "./$folder" || {{ printf '\\0\\0\\0\\0'; exit; }}
+  if own; then sections; else printf '\\0\\0\\0'; false; fi || {_FIND}
+  printf '\\0'
+) 2>/dev/null; done"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +187,28 @@ class Engine:
     async def _listing(self, query: Query) -> tuple[list[bytes], str, bool]:
         """All files that the project does not ignore, as git or find sees them."""
         if self.has_git:
-            ran = await self._run(_GIT_FILES, query.folder)
-            there, _, gone = _kept(ran).partition(b"\0\0")
-            files = set(_split(there + b"\0")) - set(_split(gone)) - {b""}
-            if ran.ok and files:
-                return list(files), "", _was_cut(ran)
-        skipped = " -o ".join(f"-name {name}" for name in SKIPPED)
-        ran = await self._run(
-            rf"find . \( -type d \( {skipped} \) -prune \) -o -type f -print0", query.folder
-        )
+            files, cut = await self._git_files(query.folder)
+            if files:
+                return files, "", cut
+        ran = await self._run(_FIND, query.folder)
         note = f"\n[ignore files are not applied here; skipped: {', '.join(SKIPPED)}]"
         return _split(_kept(ran)), note, _was_cut(ran)
+
+    async def _git_files(self, folder: str) -> tuple[list[bytes], bool]:
+        """What git does not ignore, also in the repositories within: of these it tells the name."""
+        ran = await self._run(f"{_GIT_FILES}\nsections", folder)
+        if not ran.ok:
+            return [], False
+        files, repositories = _git_listing(_kept(ran), [b""])
+        cut = _was_cut(ran)
+        while repositories:
+            names = b"".join(name + b"\0" for name in repositories)
+            each = f"xargs -0 sh -c {shlex.quote(_GIT_FILES_WITHIN)} sh"
+            ran = await self._run(each, folder, names)
+            more, repositories = _git_listing(_kept(ran), repositories)
+            files += more
+            cut = cut or _was_cut(ran)
+        return files, cut
 
     async def _run(self, command: str, folder: str, stdin: bytes = b"") -> ExecResult:
         ran = await self.sandbox.exec(
@@ -224,6 +260,27 @@ def _dollars_before_cr(pattern: str, cr: str) -> str:
 
 def _split(output: bytes) -> list[bytes]:
     return [path.removeprefix(b"./") for path in output.split(b"\0")[:-1]]
+
+
+def _git_listing(output: bytes, folders: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """The files of these repositories, and the folders of the repositories within them."""
+    sections: list[set[bytes]] = [set()]
+    for name in _split(output):
+        if name:
+            sections[-1].add(name)
+        else:
+            sections.append(set())
+    sections += [set()] * (4 * len(folders) - len(sections))  # where the output was cut
+    files: list[bytes] = []
+    within: list[bytes] = []
+    for number, folder in enumerate(folders):
+        named, gone, submodules, found = sections[4 * number : 4 * number + 4]
+        for name in sorted((named - gone) | found):
+            if name in submodules or name.endswith(b"/"):
+                within.append(folder + name.rstrip(b"/") + b"/")
+            else:
+                files.append(folder + name)
+    return files, within
 
 
 def _kept(ran: ExecResult) -> bytes:

@@ -234,6 +234,51 @@ async def test_deleted_files_of_the_index_are_not_listed(desk: Desk) -> None:
     assert (await desk.text(search, glob="*.py")).startswith("here.py\n[1 file]")
 
 
+async def test_repositories_within_are_searched(finder: Desk) -> None:
+    await finder.put("a.txt", "needle\n")
+    await finder.put("sub/inner.txt", "needle\n")
+    await finder.put("sub/ignored.log", "needle\n")
+    await finder.put("sub/.gitignore", "*.log\n")
+    await finder.put("sub/deep er/x.txt", "needle\n")
+    commit = "git add . && git -c user.name=a -c user.email=a@b commit -qm x"
+    await finder.sh(f"cd 'sub/deep er' && git init -q && {commit}")
+    await finder.sh(f"cd sub && git init -q && {commit} && touch new.txt")
+    listed = "a.txt\nsub/deep er/x.txt\nsub/inner.txt\nsub/new.txt\n[4 files]"
+    assert (await finder.text(search, glob="*.txt")).startswith(listed)
+    found = "a.txt\n1: needle\nsub/deep er/x.txt\n1: needle\nsub/inner.txt\n1: needle\n[3 matches"
+    assert found in await finder.text(search, pattern="needle", glob="*.txt")
+    if (await Engine.of(finder.context(), finder.sandbox)).has_git:
+        assert "ignored.log" not in await finder.text(search, pattern="needle")
+
+
+async def test_submodules_are_searched(desk: Desk) -> None:
+    engine = await Engine.of(desk.context(), desk.sandbox)
+    desk.state["search_engine"] = replace(engine, has_rg=False)
+    commit = "git add . && git -c user.name=a -c user.email=a@b commit -qm x"
+    for name in ("sub/x.txt", "broken\nlink/y.txt", "lost/w", "gone/z", "empty/z"):
+        path = await desk.put(name, "needle\n")
+        await desk.sh(f"cd '{path.rpartition('/')[0]}' && git init -q && {commit}")
+    await desk.sh(f"git init -q && {commit}")
+    await desk.sh("rm -rf gone empty/* */.git && git -C sub init -q && (cd broken* && mkdir .git)")
+    text = await desk.text(search, pattern="needle")
+    assert text == (
+        "broken\\nlink/y.txt\n1: needle\nlost/w\n1: needle\nsub/x.txt\n1: needle\n"
+        "[3 matches in 3 files]"
+    )
+
+
+async def test_where_git_fails_find_lists_the_files(desk: Desk) -> None:
+    engine = await Engine.of(desk.context(), desk.sandbox)
+    desk.state["search_engine"] = replace(engine, has_rg=False)
+    await desk.put("sub/lost/w", "needle\n")
+    await desk.put("sub/a", "needle\n")
+    commit = "git add . && git -c user.name=a -c user.email=a@b commit -qm x"
+    await desk.sh(f"cd sub && git init -q && {commit} && cd .. && git init -q")
+    await desk.put("sub/lost/.git", "gitdir: nowhere\n")
+    text = await desk.text(search, pattern="needle")
+    assert text.startswith("sub/a\n1: needle\nsub/lost/w\n1: needle\n[2 matches in 2 files]")
+
+
 @pytest.mark.parametrize("desk", ["local", DOCKER], indirect=True)
 async def test_the_engine_is_found_out_once(desk: Desk) -> None:
     context = desk.context()

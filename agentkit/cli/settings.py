@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -65,8 +66,21 @@ class Settings:
         """What ``session.started`` keeps: all that a resume needs, and no secret."""
         kept = asdict(self)
         kept["check"] = list(self.check)
+        kept["models"] = _dates_as_text(kept["models"])
         del kept["home"], kept["from_project"]
         return kept
+
+
+def _dates_as_text(value: Any) -> Any:
+    """TOML has dates, and the log, which is JSON, has none; the catalogue reads both."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        table = cast("Mapping[str, Any]", value)
+        return {name: _dates_as_text(each) for name, each in table.items()}
+    if isinstance(value, list):
+        return [_dates_as_text(each) for each in cast("list[Any]", value)]
+    return value
 
 
 def settle(given: Options, stored: Mapping[str, Any] | None = None) -> Settings:
@@ -126,7 +140,7 @@ def _validate(settings: Settings) -> None:
         )
     if settings.network not in ("none", "open"):
         _check_allow(settings.network)
-    if settings.planner and not settings.planner.isdigit():
+    if settings.planner and not settings.planner.isdecimal():
         raise UsageError(
             f"--planner cannot be {settings.planner!r}", hint="Give the number of a rung, from 1"
         )

@@ -72,7 +72,7 @@ def prune(
             hint="Give --older-than, --larger-than or --keep; --dry-run shows what they mean",
         )
     store = open_store(home)
-    before = datetime.now(UTC) - _age(older_than) if older_than else None
+    before = _before(older_than) if older_than else None
     larger = _size("--larger-than", larger_than) if larger_than else None
     room = _size("--keep", keep) if keep else None
     chosen = list(_chosen(store.sessions(), before, larger, room))
@@ -148,6 +148,15 @@ def _rescue(store: Store, error: LogDamaged) -> str:
         store.append(rescued, store.read(error.session_id, upto=error.intact))
         store.share_contents(error.session_id, rescued)
     return rescued
+
+
+def _before(age: str) -> datetime:
+    try:
+        return datetime.now(UTC) - _age(age)
+    except OverflowError:
+        raise UsageError(
+            f"--older-than {age}: no date is so long ago", hint="Say 12h, 30d or 8w"
+        ) from None
 
 
 def _age(text: str) -> timedelta:

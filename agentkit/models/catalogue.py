@@ -142,6 +142,8 @@ class Catalogue:
             models[known] = {**models.get(known, {}), **_flat(cast("Mapping[str, Any]", table))}
         facts = [_facts(name, table) for name, table in models.items()]
         peaks = {name: _peak(table) for name, table in data["peak"].items()}
+        for each in facts:
+            _require_peak(each, peaks)
         by_name = {alias: each for each in facts for alias in each.aliases}
         return cls(by_name | {each.name: each for each in facts}, peaks)
 
@@ -278,6 +280,7 @@ def _facts(name: str, table: Mapping[str, Any]) -> ModelFacts:
         hint = f"Known: {', '.join(sorted(known | {'hit', 'miss', 'output'}))}"
         raise UsageError(f"[models.{name}]: unknown setting {unknown[0]!r}", hint=hint)
     try:
+        table = _dated(table)
         facts = replace(ModelFacts(name), **table)
         _check(facts)
         return replace(
@@ -287,7 +290,35 @@ def _facts(name: str, table: Mapping[str, Any]) -> ModelFacts:
             **{key: tuple(table[key]) for key in _TUPLES if key in table},
         )
     except (TypeError, KeyError, ValueError) as error:
-        raise UsageError(f"[models.{name}]: a price or a list is malformed ({error})") from error
+        raise UsageError(
+            f"[models.{name}]: a price, a date or a list is malformed ({error})"
+        ) from error
+
+
+def _dated(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The table with its date as a moment: TOML's own, or the text that a stored session has."""
+    if isinstance(table.get("retired"), str | date):
+        return {**table, "retired": _moment(table["retired"])}
+    return table
+
+
+def _moment(value: object) -> datetime:
+    if isinstance(value, str):
+        return _utc(datetime.fromisoformat(value))
+    if isinstance(value, datetime):
+        return _utc(value)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    raise TypeError(f"{value!r} is no date")
+
+
+def _require_peak(facts: ModelFacts, peaks: Mapping[str, _Peak]) -> None:
+    """A price that depends on the hour needs to know which hours."""
+    if facts.peak not in tuple(peaks) and any(each.peak_factor != 1.0 for each in facts.prices):
+        raise UsageError(
+            f"[models.{facts.name}]: a peak_factor, and there is no peak {facts.peak!r}",
+            hint=f"Set peak; known: {', '.join(peaks)}",
+        )
 
 
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
@@ -311,7 +342,7 @@ def _check(facts: ModelFacts) -> None:
 
 def _entry(table: Mapping[str, Any]) -> _Entry:
     entry = _Entry(
-        since=_utc(table["from"]),
+        since=_moment(table["from"]),
         hit=float(table["hit"]),
         miss=float(table["miss"]),
         output=float(table["output"]),

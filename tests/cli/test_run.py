@@ -88,6 +88,7 @@ def test_plain_output_tells_the_story(cli: Cli, workspace: Path) -> None:
         (["run", "x", "--network", "allow:"], 2, "names no host"),
         (["run", "x", "--planner", "7", "--ladder", "flash-pro"], 2, "rungs"),
         (["run", "x", "--planner", "pro"], 2, "number of a rung"),
+        (["run", "x", "--planner", "²"], 2, "number of a rung"),
         (["run", "x", "--attempts", "0"], 2, "from 1 to 16"),
         (["run", "x", "--off-peak-wait", "-5"], 2, "0 seconds or more"),
         (["run", "x", "--base-url", "http://[::1"], 2, "--base-url cannot be 'http://[::1'"),
@@ -129,6 +130,18 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(
             _, said = running.communicate(timeout=60)
     assert b"unexpected" not in said
     assert running.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_dated_price_of_the_project_is_kept_for_a_resume(cli: Cli, workspace: Path) -> None:
+    (workspace / "agentkit.toml").write_text(
+        'model = "mine"\n[models.mine]\nretired = 2099-01-01\n[[models.mine.prices]]\n'
+        "from = 2026-01-01T00:00:00Z\nhit = 0.1\nmiss = 0.2\noutput = 0.3\n"
+    )
+    with PlainServer([{"content": "Done."}] * 2) as server:
+        ran = cli("run", "x", *local(workspace, server), "--session", "one")
+        assert ran.code == 0, ran.err
+        again = cli("resume", "one", "Again", "--base-url", server.url)
+    assert again.code == 0, again.err
 
 
 def test_no_key_is_one_sentence(cli: Cli, workspace: Path) -> None:

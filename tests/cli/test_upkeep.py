@@ -82,7 +82,8 @@ def test_prune_by_age_and_size(
 
 
 def test_prune_wants_to_know_what(store: SQLiteStore, cli: Cli) -> None:
-    for arguments in ([], ["--older-than", "yesterday"], ["--keep", "-1"], ["--keep", "1X"]):
+    ages = (["--older-than", "yesterday"], ["--older-than", "999999w"])
+    for arguments in ([], *ages, ["--keep", "-1"], ["--keep", "1X"]):
         done = cli("sessions", "prune", *arguments)
         assert done.code == 2, arguments
         assert "--" in done.err

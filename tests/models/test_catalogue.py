@@ -159,11 +159,28 @@ def test_users_override_and_add() -> None:
         {"context": "large"},
         {"dialect": "tgi"},
         {"retired": "soon"},
+        {"prices": [{"from": 3, "hit": 1, "miss": 1, "output": 1}]},
+        {"prices": [{"from": "soon", "hit": 1, "miss": 1, "output": 1}]},
+        {"prices": [{"from": "2026-01-01", "hit": 1, "miss": 1, "output": 1, "peak_factor": 2}]},
     ],
 )
 def test_a_wrong_override_is_named(table: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         Catalogue.load({"m": table})
+
+
+@pytest.mark.parametrize(
+    "start", [at("2026-01-01T00:00"), at("2026-01-01T00:00").date(), "2026-01-01T00:00:00+00:00"]
+)
+def test_a_date_may_be_toml_s_or_text(start: object) -> None:
+    dear = {"from": start, "hit": 1, "miss": 1, "output": 1}
+    cheap = {"from": at("2025-01-01T00:00"), "hit": 0, "miss": 0, "output": 0}
+    mine = Catalogue.load({"m": {"prices": [dear, cheap], "retired": start}})
+    price = mine.price("m", at("2026-01-02T00:00"))
+    assert price is not None
+    assert price.since == at("2026-01-01T00:00")
+    with pytest.raises(ModelRetired):
+        mine.require("m", at("2026-01-02T00:00"))
 
 
 def test_worst_case_is_the_whole_limit_at_todays_price() -> None:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from agentkit.agent import Agent
     from agentkit.checkpoints.keeper import Checkpoints
     from agentkit.mcp.toolset import Servers
-    from agentkit.sandbox import Sandbox
+    from agentkit.sandbox import Sandbox, SandboxProvider
     from agentkit.stores import Store
 
 
@@ -389,6 +389,21 @@ class Session:
         self._live = run
         await settle_open_calls(run, events)
         await log.commit()
+
+    async def move(self, sandbox: SandboxProvider) -> None:
+        """Work in another sandbox from here on, on files that are the same; the present one ends.
+
+        The model is told where its workspace is now, before its next answer.
+
+        Raises:
+            UsageError: the session is at work.
+            SandboxError: it cannot be opened; the next call that needs it tries again.
+        """
+        run = self._idle()
+        await run.ground.close()
+        run.ground.provider, run.ground.kept = sandbox, None
+        opened = await run.sandbox()
+        run.notes.append(f"[The workspace is {opened.workdir} now.]")
 
     async def steer(self, text: str) -> None:
         """Say something to the model in mid-run; it reads it before its next answer.

@@ -68,10 +68,14 @@ async def _converse(job: Job) -> int:
 
 
 async def _talk(job: Job, session: Session) -> None:
-    """Prompt and run, until the end of the input; an error ends the run, not the chat."""
+    """Prompt and run, until the end of the input; an error ends the run, not the chat.
+
+    An undo whose copy of the workspace could not be made ends it: nobody would find what was done
+    after that. The session before has its own.
+    """
     from agentkit.cli.drive import one_run
 
-    while True:
+    while job.session_id == session.id:
         words = await _prompt(job)
         if words is None or words in ("/quit", "/exit"):
             return
@@ -86,17 +90,29 @@ async def _talk(job: Job, session: Session) -> None:
 
 
 async def _undo(job: Job, session: Session) -> None:
-    from agentkit.cli.branches import copy_home
-
     try:
         undone = await session.undo()
+        await _take_copy(job, session, undone.parent)
     except AgentkitError as error:
         job.view.say(f"error: {error}")
         return
-    copy_home(job.store, job.settings.kept(), undone.parent, undone.session_id)
-    job.session_id = undone.session_id
     changed = undone.restored.changed if undone.restored else 0
     job.view.say(f"undone: {changed} paths put back; the session is {undone.session_id} now")
+
+
+async def _take_copy(job: Job, session: Session, parent: str) -> None:
+    """Be the session that an undo began; one on a copy of the workspace works in its own."""
+    from anyio import to_thread
+
+    from agentkit.cli.branches import copy_home
+    from agentkit.cli.build import Ground, make_sandbox, session_home
+
+    await to_thread.run_sync(copy_home, job.store, job.settings.kept(), parent, session.id)
+    job.session_id = session.id
+    if job.settings.workspace_mode == "copy":
+        folder = session_home(job.store, session.id) / "workspace"
+        job.ground = Ground(job.ground.source, folder)
+        await session.move(make_sandbox(job.settings, folder))
 
 
 async def _prompt(job: Job) -> str | None:

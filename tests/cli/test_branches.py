@@ -55,6 +55,35 @@ def test_undo_and_fork(cli: Cli, workspace: Path, ran: str, tmp_path: Path) -> N
     assert cli("sessions", "show", ran).code == 0
 
 
+def test_a_chat_on_a_copy_goes_on_in_its_own_copy_after_an_undo(
+    cli: Cli, workspace: Path, own_home: Path
+) -> None:
+    """Seen from the new session alone: its copy, its patch, and the model's own workspace."""
+    script = [bash("echo 1 >one"), "One.", bash("echo 2 >two; pwd"), "Two.", bash("ls; pwd"), "Ok."]
+    words = b"make one\n/undo\nmake two\n/quit\n"
+    with FakeDeepSeek(script) as server:
+        start = ["--workspace", str(workspace), "--sandbox", "local", "--approve", "auto"]
+        url = ["--base-url", server.base_url, "--workspace-mode", "copy"]
+        chat = cli("chat", "--session", "old", *start, *url, stdin=words)
+        assert chat.code == 0, chat.err
+        found = re.search(r"the session is (\S+) now", chat.out + chat.err)
+        assert found is not None
+        child = own_home / "sessions" / found[1]
+        assert sorted(each.name for each in (child / "workspace").iterdir()) == [
+            "calc.py", "test_calc.py", "two",
+        ]  # fmt: skip
+        again = cli("resume", found[1], "look", "--base-url", server.base_url)
+        assert again.code == 0, again.err
+        results = [str(m["content"]) for m in server.requests[-1].body["messages"]]
+    patch = (child / "changes.patch").read_text()
+    assert "b/two" in patch
+    assert "b/one" not in patch
+    assert sum(str(child / "workspace") in each for each in results) >= 2
+    old = own_home / "sessions" / "old" / "workspace"
+    assert not (old / "one").exists()
+    assert not (old / "two").exists()
+
+
 def test_show_diff_export_and_replay(cli: Cli, workspace: Path, ran: str, tmp_path: Path) -> None:
     shown = cli("sessions", "show", ran, "--diff", "3")
     assert "deleted file mode" in shown.out

@@ -505,7 +505,6 @@ class Session:
         error: BaseException | None = None
         self._listens = True
         try:
-            await wait_for_off_peak(run, self._agent.off_peak_wait)
             run.budget.start()
             outcome = await self._open(run, message) or await work(run)
             self._listens = False
@@ -533,8 +532,8 @@ class Session:
     async def _open(self, run: Run, message: str) -> Outcome | None:
         """Log the message, with the lane before the very first one, then the briefing.
 
-        The message is durable before anything can fail: a sandbox that does not open leaves a
-        session that still knows its task. Only calls that were approved while no process ran come
+        The message is durable before anything can fail or wait: a sandbox that does not open
+        leaves a session that still knows its task. Only calls that were approved while no process ran come
         before it. The outcome, where one of those ends the work.
         """
         first = not run.state.lanes
@@ -557,6 +556,8 @@ class Session:
         elif not pending:
             run.note("[The session was interrupted and goes on now. Continue with the task.]")
         await run.log.commit()
+        with run.budget.paused():  # who asked for cheaper prices did not ask for less time
+            await wait_for_off_peak(run, self._agent.off_peak_wait)
         briefing = self._agent.briefing
         if briefing is not None and run.ground.exists and "briefed" not in run.state.facts:
             run.note(await briefing(await run.sandbox()))

@@ -197,8 +197,32 @@ async def test_a_run_waits_for_off_peak_prices_and_that_time_is_free(
     assert waited.seconds == pytest.approx(0.2)
     assert "off-peak prices of deepseek-flash" in waited.reason
     kinds = [each.type for each in told.events]
-    assert kinds.index("waited") < kinds.index("run.started"), "before its clock runs"
+    assert kinds.index("message") < kinds.index("waited") < kinds.index("model.requested")
+    (begun,) = told.of(e.RunStarted)
+    took = _seconds(told.events[-1]) - _seconds(begun)
+    assert told.result.duration < took - 0.15, "no clock runs meanwhile"
     assert told.result.ok
+
+
+def _seconds(event: e.Event) -> float:
+    return datetime.fromisoformat(event.time).timestamp()
+
+
+async def test_who_stops_a_run_that_waits_for_prices_can_go_on_with_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(off_peak, "datetime", _Clock)
+    with FakeDeepSeek([finish()]) as server:
+        agent = agent_on(tmp_path, server, ONE, off_peak_wait=3_600)
+        async with agent.session("s") as session:
+            async for event in session.stream("Write a poem."):
+                if isinstance(event, e.Waited):
+                    break
+        assert server.requests == []
+        async with agent.session("s", resume=True) as session:
+            result = await session.run()
+    assert result.ok
+    assert "Write a poem." in [str(m["content"]) for m in server.requests[0].body["messages"]]
 
 
 @pytest.mark.parametrize(

@@ -533,8 +533,8 @@ class Session:
         """Log the message, with the lane before the very first one, then the briefing.
 
         The message is durable before anything can fail or wait: a sandbox that does not open
-        leaves a session that still knows its task. Only calls that were approved while no process ran come
-        before it. The outcome, where one of those ends the work.
+        leaves a session that still knows its task. Only calls that were approved while no process
+        ran come before it. The outcome, where one of those ends the work.
         """
         first = not run.state.lanes
         if message.strip():

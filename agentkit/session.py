@@ -346,7 +346,8 @@ class Session:
         await run.log.commit()
         events, fork_id = await run.log.events(), new_id()
         source = run.ground.provider.host_workspace if run.ground.provider else None
-        target = self._place_for(fork_id, workspace)
+        beside = self._store.folder / "sessions" / fork_id / "workspace"
+        target = Path(workspace).absolute() if workspace else beside
         work = partial(
             fork,
             self._store,
@@ -358,11 +359,6 @@ class Session:
             target=target if source is not None else None,
         )
         return await to_thread.run_sync(work)
-
-    def _place_for(self, session_id: str, workspace: str | os.PathLike[str]) -> Path:
-        if workspace:
-            return Path(workspace).absolute()
-        return self._store.folder / "sessions" / session_id / "workspace"
 
     def _idle(self) -> Run:
         if self._scope is not None:
@@ -391,9 +387,7 @@ class Session:
         await log.commit()
 
     async def move(self, sandbox: SandboxProvider) -> None:
-        """Work in another sandbox from here on, on files that are the same; the present one ends.
-
-        The model is told where its workspace is now, before its next answer.
+        """Go on in another sandbox with the same files, and tell the model; the present one ends.
 
         Raises:
             UsageError: the session is at work.
@@ -402,8 +396,7 @@ class Session:
         run = self._idle()
         await run.ground.close()
         run.ground.provider, run.ground.kept = sandbox, None
-        opened = await run.sandbox()
-        run.notes.append(f"[The workspace is {opened.workdir} now.]")
+        run.notes.append(f"[The workspace is {(await run.sandbox()).workdir} now.]")
 
     async def steer(self, text: str) -> None:
         """Say something to the model in mid-run; it reads it before its next answer.
@@ -558,6 +551,12 @@ class Session:
         await run.log.commit()
         with run.budget.paused():  # who asked for cheaper prices did not ask for less time
             await wait_for_off_peak(run, self._agent.off_peak_wait)
+        with run.budget.deadline():  # past it, the work that follows ends before it asks
+            await self._prepare(run, message)
+        return None
+
+    async def _prepare(self, run: Run, message: str) -> None:
+        """What the model reads before its first answer: briefing, news, time left, a plan."""
         briefing = self._agent.briefing
         if briefing is not None and run.ground.exists and "briefed" not in run.state.facts:
             run.note(await briefing(await run.sandbox()))
@@ -566,7 +565,6 @@ class Session:
         if run.budget.limits.deadline is not None:
             run.note(f"[There are {run.budget.told_left()} for this task.]")
         await plan_first(run, message)
-        return None
 
     async def _close(
         self, run: Run, status: Status, outcome: Outcome, error: BaseException | None

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from agentkit import Agent, Ladder
+from agentkit import Agent, Ladder, Limits, tool
 from agentkit import checks as checks_module
 from agentkit import events as e
 from agentkit.escalation.planning import is_trivial
@@ -70,6 +71,24 @@ async def test_a_planner_reads_and_hands_over_what_it_read(tmp_path: Path) -> No
     assert tools == {"search", "str_replace_editor", "submit_plan"}, "tools that only read"
     assert [each.command for each in told.result.checks] == [STEP["check"]], "steps are required"
     assert_prefix_stable(told.server)
+
+
+async def test_the_deadline_holds_for_planning_too(tmp_path: Path) -> None:
+    @tool(read_only=True)
+    async def read_slowly() -> str:
+        """Takes longer than there is time."""
+        await anyio.sleep(30)
+        return "at last"
+
+    slow = planned(call("read_slowly"))
+    tools, limits = [*coder(), read_slowly], Limits(deadline=2)
+    told = await play(
+        tmp_path, slow, ONE, task=LARGE, checks=(), planner=PRO, tools=tools, limits=limits
+    )
+    assert (told.result.status, told.result.exit_code) == ("limit", 3)
+    assert "deadline" in told.result.output
+    assert told.result.duration < 10
+    assert told.models == ["deepseek-v4-pro"], "the work on it did not begin"
 
 
 async def test_a_planner_cannot_write(tmp_path: Path) -> None:

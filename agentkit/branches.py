@@ -198,6 +198,7 @@ def fork(
     """
     point = turn_point(events, turn)
     mark = workspace_at(events, point.seq)
+    target = target.absolute() if target is not None else None
     if source is not None and target is not None:
         copy_workspace(source, target)
         if mark:

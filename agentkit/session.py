@@ -347,7 +347,7 @@ class Session:
         events, fork_id = await run.log.events(), new_id()
         source = run.ground.provider.host_workspace if run.ground.provider else None
         beside = self._store.folder / "sessions" / fork_id / "workspace"
-        target = Path(workspace).absolute() if workspace else beside
+        target = Path(workspace) if workspace else beside
         work = partial(
             fork,
             self._store,

@@ -235,8 +235,7 @@ async def test_the_deadline_stops_a_tool_in_the_middle_and_leaves_a_valid_histor
     @tool
     async def hang() -> str:
         """Hang; the deadline comes just now."""
-        (deadline,) = deadlines
-        deadline.deadline = anyio.current_time()
+        deadlines[-1].deadline = anyio.current_time()
         await anyio.sleep_forever()
         return ""
 

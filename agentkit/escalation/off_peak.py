@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 async def wait_for_off_peak(run: Run, most: float) -> None:
     """Wait until the first rung costs less, if that is within ``most`` seconds; else do not wait.
 
-    The time does not count against the deadline: no run is under way yet.
+    The caller sees to it that the time does not count against the deadline.
     """
     model = run.ladder.rungs[0].model
     now = datetime.now(UTC)

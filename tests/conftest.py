@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """What nohup, or a shell's background, has ignored would be ignored in all that tests start."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            is_int = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_int else signal.SIG_DFL)
 
 
 @pytest.fixture

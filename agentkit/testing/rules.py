@@ -36,10 +36,10 @@ _MESSAGE_FIELDS = {
     "latest_reminder": {"role", "content"},
 }
 _RANGES = (
+    ("presence_penalty", -2, 2, "[-2, 2]"),
+    ("frequency_penalty", -2, 2, "[-2, 2]"),
     ("temperature", 0, 2, "[0, 2]"),
     ("top_p", 5e-324, 1, "(0, 1.0]"),
-    ("frequency_penalty", -2, 2, "[-2, 2]"),
-    ("presence_penalty", -2, 2, "[-2, 2]"),
 )
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _USER_ID = re.compile(r"[a-zA-Z0-9_-]{1,512}")
@@ -154,20 +154,23 @@ def _limits(request: Mapping[str, Any]) -> str:
     wrong_stop = _stop(request.get("stop"))
     if wrong_stop:
         return wrong_stop
-    limit = request.get("max_tokens")
-    if limit is not None and not 1 <= limit <= MAX_OUTPUT:
-        return f"Invalid max_tokens value, the valid range of max_tokens is [1, {MAX_OUTPUT}]"
     if request.get("stream_options") is not None and not request.get("stream"):
         return "stream_options should be set along with stream = true"
     if request.get("n") not in (None, 1):
         return "Invalid n value (currently only n = 1 is supported)"
-    if (request.get("seed") or 0) >= 2**63:
-        return "Invalid seed value, the valid range of seed is [0, 2^63)"
     for name, low, high, shown in _RANGES:
         value = request.get(name)
         if value is not None and not low <= value <= high:
             return f"Invalid {name} value, the valid range of {name} is {shown}"
-    return _logprobs(request)
+    wrong_logprobs = _logprobs(request)
+    if wrong_logprobs:
+        return wrong_logprobs
+    limit = request.get("max_tokens")
+    if limit is not None and not 1 <= limit <= MAX_OUTPUT:
+        return f"Invalid max_tokens value, the valid range of max_tokens is [1, {MAX_OUTPUT}]"
+    if (request.get("seed") or 0) >= 2**63:
+        return "Invalid seed value, the valid range of seed is [0, 2^63)"
+    return ""
 
 
 def _logprobs(request: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from itertools import combinations
 from random import Random
 from typing import Any, cast
 
@@ -210,3 +211,32 @@ def test_the_exceptions_are_still_true() -> None:
     assert "strict" in refused.message
     assert rules.refusal(mixed) is None
     assert len(EXCEPTIONS) == 2
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "max_tokens": {"max_tokens": 0},
+    "stream_options": {"stream_options": {"include_usage": True}},
+    "n": {"n": 2},
+    "seed": {"seed": 2**63},
+    "temperature": {"temperature": 3},
+    "top_p": {"top_p": 2},
+    "presence_penalty": {"presence_penalty": 3},
+    "frequency_penalty": {"frequency_penalty": 3},
+    "top_logprobs alone": {"top_logprobs": 3},
+    "top_logprobs": {"logprobs": True, "top_logprobs": 25},
+    "stop": {"stop": ""},
+}
+
+
+@pytest.mark.parametrize("pair", list(combinations(WRONG, 2)), ids=" and ".join)
+def test_of_two_wrong_limits_both_name_the_same_one(pair: tuple[str, str]) -> None:
+    body: dict[str, Any] = {
+        "model": "deepseek-flash",
+        "messages": [{"role": "user", "content": "hi"}],
+        **WRONG[pair[0]],
+        **WRONG[pair[1]],
+    }
+    ours, theirs = rules.refusal(body), vendors(body)
+    assert ours is not None
+    assert theirs is not None
+    assert ours.message == theirs.message

@@ -1,4 +1,4 @@
-"""Files of a mounted workspace, straight from this machine's disk: a tenth of the time.
+"""Files of a mounted workspace, straight from this machine's disk: a sixth of the time.
 
 Only where it makes no difference: the path leads through folders and to a file that are the
 sandbox user's own, by no link. For everything else the way through the sandbox is taken, which
@@ -45,7 +45,8 @@ async def find_mounted(
     facts = f"$(stat -L -c '%d %i %u' {quote(inside)}) $(id -u) $_plain"
     ask = f"read -r b <{_BOOT}; echo $b {facts}; cat /proc/self/mountinfo"
     _, reply = await control.request(ask)
-    first, *mounts = os.fsdecode(reply).splitlines()
+    # Only by line feeds: a folder may be named with whatever else ends a line of text.
+    first, *mounts = os.fsdecode(reply).rstrip("\n").split("\n")
     told = first.split()
     if len(told) != 6 or not mounts:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class EngineProxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._messages_left = 0
+        self._all_sent = asyncio.Event()
 
     @property
     def address(self) -> str:
@@ -32,6 +35,12 @@ class EngineProxy:
         """Wait until no connection is open: a closed sandbox has given all back."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def messages(self, count: int) -> None:
+        """Wait until so many more messages of the client have been passed on."""
+        self._messages_left = count
+        self._all_sent.clear()
+        await self._all_sent.wait()
 
     async def start(self) -> None:
         self._server = await asyncio.start_unix_server(self._connect, self._path)
@@ -56,8 +65,8 @@ class EngineProxy:
         self._writers |= both
         try:
             await asyncio.gather(
-                self._pump(reader, engine_writer, {}),
-                self._pump(engine_reader, writer, self._changes),
+                self._pump(reader, engine_writer, self._count),
+                self._pump(engine_reader, writer, self._change),
             )
         finally:
             for each in both:
@@ -69,13 +78,22 @@ class EngineProxy:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        changes: dict[bytes, bytes],
+        passed: Callable[[bytes], bytes],
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
-                for old, new in changes.items():
-                    data = data.replace(old, new)
-                writer.write(data)
+                writer.write(passed(data))
                 await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()
+
+    def _count(self, data: bytes) -> bytes:
+        self._messages_left -= 1
+        if self._messages_left == 0:
+            self._all_sent.set()
+        return data
+
+    def _change(self, data: bytes) -> bytes:
+        for old, new in self._changes.items():
+            data = data.replace(old, new)
+        return data

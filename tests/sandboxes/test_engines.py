@@ -244,24 +244,28 @@ async def test_an_engine_that_stays_dead(client: Any, proxy: EngineProxy, tmp_pa
 async def test_an_engine_that_dies_while_a_sandbox_is_opened(
     client: Any, proxy: EngineProxy, tmp_path: Path
 ) -> None:
-    for moment in (0.0, 0.02, 0.1, 0.3):
-        ended = anyio.Event()
+    """At each message of an opening, and at some of the commands that follow."""
+    provider = Docker(workspace=tmp_path, host=proxy.address)
 
-        async def work(ended: anyio.Event) -> None:
-            try:
-                sandbox = await Docker(workspace=tmp_path, host=proxy.address).open("opening")
-                await sandbox.exec("true")
-            except EngineUnavailable:
-                ended.set()
+    async def work() -> None:
+        sandbox = await provider.open("opening")
+        while True:
+            await sandbox.exec("true")
 
-        with anyio.fail_after(60):
-            async with anyio.create_task_group() as group:
-                group.start_soon(work, ended)
-                await anyio.sleep(moment)
-                await proxy.cut()
-        await proxy.start()
-        assert ended.is_set()
-    for each in ours(client, **{"agentkit.session": "opening"}):
-        # The engine may still be at the removal that it was asked for before it "died".
-        with suppress(APIError):
-            client.api.remove_container(each["Id"], force=True, v=True)
+    async def fail() -> None:
+        with pytest.raises(EngineUnavailable):
+            await work()
+
+    try:
+        for count in range(1, 20):
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(fail)
+                    await proxy.messages(count)
+                    await proxy.cut()
+            await proxy.start()
+    finally:
+        for each in ours(client, **{"agentkit.session": "opening"}):
+            # The engine may still be at the removal that it was asked for before it "died".
+            with suppress(APIError):
+                client.api.remove_container(each["Id"], force=True, v=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from agentkit.checkpoints.difference import CHECK
 from agentkit.errors import SandboxError
 from agentkit.escalation.review import Verdict, review
 from agentkit.events import CheckFailed, CheckPassed, CheckReport
@@ -113,7 +114,7 @@ async def _statement(run: Run, check: str, on: str) -> CheckPassed | CheckFailed
 async def _mark(run: Run) -> str:
     """The checkpoint of the workspace as it is now, "" where none can be taken."""
     try:
-        taken = await run.checkpoints.take("before a check")
+        taken = await run.checkpoints.take(CHECK)
     except SandboxError:
         return ""
     return taken.id if taken.tree else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from agentkit.checkpoints.patch import Entry as PatchEntry
 from agentkit.checkpoints.patch import file_diff
 from agentkit.checkpoints.tree import Contents, Entry, compare
+from agentkit.events.session import RunStarted
 from agentkit.events.workspace import Checkpoint, Restored
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 BEFORE = "before the first change"
 AFTER = "after the turn"
+CHECK = "before a check"
 """Reasons of the checkpoints that are taken by themselves."""
 
 _LONGEST = 1 << 20
@@ -120,16 +122,23 @@ def by_turn(contents: Contents, events: Iterable[Event]) -> dict[int, Difference
 
 
 def trees_by_turn(events: Iterable[Event]) -> dict[int, tuple[str, str]]:
-    """The trees before and after each turn that changed something, by its number."""
+    """The trees before and after each turn that changed something, by its number.
+
+    What the checks behind a turn changed belongs to it; what happened between two runs, to none.
+    """
     trees: dict[str, str] = {}
     found: dict[int, tuple[str, str]] = {}
     last = ""
+    """The tree that the next one is compared with; "" where others may have been at work."""
     for event in events:
         if isinstance(event, Checkpoint) and event.tree and not event.place:
             trees[event.id] = event.tree
-            if event.reason == AFTER and last and last != event.tree:
-                found[event.turn] = (last, event.tree)
+            if event.reason in (AFTER, CHECK) and last not in ("", event.tree):
+                first, _ = found.get(event.turn, (last, ""))
+                found[event.turn] = (first, event.tree)
             last = event.tree
         elif isinstance(event, Restored):
             last = trees.get(event.checkpoint, "")
+        elif isinstance(event, RunStarted):
+            last = ""
     return found

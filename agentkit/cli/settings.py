@@ -67,7 +67,8 @@ class Settings:
         kept = asdict(self)
         kept["check"] = list(self.check)
         kept["models"] = _dates_as_text(kept["models"])
-        del kept["home"], kept["from_project"]
+        kept["from_project"] = list(self.from_project)
+        del kept["home"]
         return kept
 
 
@@ -93,12 +94,13 @@ def settle(given: Options, stored: Mapping[str, Any] | None = None) -> Settings:
     """
     said = {key: value for key, value in _said(given).items() if value is not None}
     if stored is not None:
-        below = {key: value for key, value in stored.items() if key in _KNOWN}
+        below = _stored(stored, said)
+        theirs = set(below.get("from_project", ()))
     else:
         below = _project(said)
+        theirs = below.keys() & _OF_A_PROJECT
     layers = {**below, **said}
-    if stored is None:
-        layers["from_project"] = tuple(sorted((below.keys() - said.keys()) & _OF_A_PROJECT))
+    layers["from_project"] = tuple(sorted(theirs - said.keys()))
     if "mcp" in said:
         layers.pop("mcp_seen", None)
     if str(said.get("ladder", "")).endswith(".toml"):  # a resume may start from another directory
@@ -114,6 +116,18 @@ def settle(given: Options, stored: Mapping[str, Any] | None = None) -> Settings:
     settings = Settings(**layers)
     _validate(settings)
     return settings
+
+
+def _stored(stored: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """What the session began with. What was allowed in a container is not allowed on the host."""
+    below = {key: value for key, value in stored.items() if key in _KNOWN}
+    if below.get("sandbox") == "docker" and said.get("sandbox", "docker") != "docker":
+        if "approve" in below and _loosens(below):
+            del below["approve"]
+        if "check" in below.get("from_project", ()):
+            checks = {"check": below.get("check", [])}
+            _keep_host_safe(checks, said, below.get("project_file", ""))
+    return below
 
 
 _KNOWN = {each.name for each in fields(Settings)}
@@ -288,19 +302,7 @@ def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) ->
             f"{path} asks for the sandbox {sandbox!r}, which is not isolated by us",
             hint=f"If that is what you want, say it yourself: --sandbox {sandbox}",
         )
-    apart = said.get("sandbox") or sandbox
-    if "approve" in found and apart != "docker" and "approve" not in said and _loosens(found):
-        raise UsageError(
-            f"{path} lets commands run without asking, and they are not isolated by us",
-            hint="If that is what you want, say it yourself with --approve",
-        )
-    if found.get("check") and apart != "docker" and "check" not in said:
-        raise UsageError(  # nobody is asked before a check runs, whatever the approval policy says
-            f"{path} has checks, commands that run without asking, and they are not isolated by us:"
-            f" {', '.join(found['check'])}",
-            hint=f"If that is what you want, say it yourself: {_as_options(found['check'])}"
-            " (or --check true for none)",
-        )
+    _keep_host_safe(found, said, path)
     network = str(found.get("network", "none"))
     if _opens_this_network(network) and "network" not in said:
         raise UsageError(
@@ -321,6 +323,24 @@ def _keep_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path) ->
         raise UsageError(
             f"{path}: the workspace {workspace!r} lies outside the project",
             hint="Name it with --workspace",
+        )
+
+
+def _keep_host_safe(found: Mapping[str, Any], said: Mapping[str, Any], path: Path | str) -> None:
+    """A project's word runs nothing on the host: its approvals and checks are for containers."""
+    if (said.get("sandbox") or found.get("sandbox", "docker")) == "docker":
+        return
+    if "approve" in found and "approve" not in said and _loosens(found):
+        raise UsageError(
+            f"{path} lets commands run without asking, and they are not isolated by us",
+            hint="If that is what you want, say it yourself with --approve",
+        )
+    if found.get("check") and "check" not in said:
+        raise UsageError(  # nobody is asked before a check runs, whatever the approval policy says
+            f"{path} has checks, commands that run without asking, and they are not isolated by us:"
+            f" {', '.join(found['check'])}",
+            hint=f"If that is what you want, say it yourself: {_as_options(found['check'])}"
+            " (or --check true for none)",
         )
 
 

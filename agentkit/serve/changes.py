@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 from agentkit.checkpoints.contents import StoredContents
 from agentkit.checkpoints.difference import Difference, difference, trees_by_turn
-from agentkit.events import Checkpoint, Restored, from_dict
+from agentkit.events import Checkpoint, Restored, RunStarted, from_dict
 from agentkit.serve import bodies
 from agentkit.stores import Store
 
@@ -15,7 +15,7 @@ LONGEST = 1_000_000
 """Characters of a patch that are sent."""
 BATCH = 500
 """Events that are read at a time."""
-_WANTED = (Checkpoint.type, Restored.type)
+_WANTED = (Checkpoint.type, Restored.type, RunStarted.type)
 
 
 def changes(store: Store, session_id: str, turn: int) -> bodies.Changes:

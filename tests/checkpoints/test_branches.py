@@ -9,6 +9,8 @@ import pytest
 
 from agentkit import Agent, Session, UsageError
 from agentkit.branches import undo_point, workspace_at
+from agentkit.checkpoints.contents import StoredContents
+from agentkit.checkpoints.difference import by_turn
 from agentkit.checkpoints.folder import Bounds
 from agentkit.errors import SessionError, WorkspaceError
 from agentkit.events import Checkpoint, Event, SessionForked, ToolFinished
@@ -235,6 +237,25 @@ async def test_checkpoints_are_taken_at_the_right_moments(workspace: Path) -> No
         ("before the first change", 2), ("after the turn", 2), ("after the turn", 3),
     ]  # fmt: skip
     assert workspace_at(events, undo_point(events).seq) == ""
+
+
+async def test_a_turn_changed_what_its_calls_and_its_checks_changed(workspace: Path) -> None:
+    """Not what others changed between two runs."""
+    form = "grep -q formatted a.txt || echo formatted >>a.txt"
+    step = {"step": "one", "status": "done", "check": "echo seen >b.txt"}
+    both = [Call("bash", {"command": "echo 1 >a.txt"}), Call("plan", {"steps": [step]})]
+    with FakeDeepSeek([Reply(calls=both), says("made"), says("again")]) as server:
+        async with agent(provider("local", workspace), server.base_url).session() as s:
+            await s.run("make", checks=[form])
+            (workspace / "mine").write_text("of the user")
+            await s.run("look", checks=[form, "echo twice >d.txt"])
+            found = by_turn(StoredContents(s.store, s.id), log(s))
+    stats = {turn: each.stat.splitlines() for turn, each in found.items()}
+    assert stats == {
+        1: ["       +1 -0  a.txt", "       +1 -0  b.txt", "2 files changed, +2 -0"],
+        2: ["       +1 -0  a.txt", "1 file changed, +1 -0"],
+        3: ["       +1 -0  d.txt", "1 file changed, +1 -0"],
+    }
 
 
 async def test_an_edit_after_a_restore_is_of_a_stale_file(workspace: Path) -> None:

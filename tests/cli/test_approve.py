@@ -212,6 +212,28 @@ def test_a_project_s_checks_run_on_this_machine_only_if_the_user_says_so(
     assert not mark.exists()
 
 
+@pytest.mark.docker
+def test_what_was_allowed_in_a_container_is_not_allowed_on_this_machine(
+    cli: Cli, workspace: Path, tmp_path: Path
+) -> None:
+    """A session that goes on outside Docker asks, and runs no check of the project's own."""
+    mark = tmp_path / "escaped"
+    (workspace / "agentkit.toml").write_text(f'check = ["touch {mark}; true"]\n')
+    script = ["Done.", bash(f"touch {mark}"), "Refused, then."]
+    with FakeDeepSeek(script) as server:
+        url = ["--base-url", server.base_url]
+        ran = cli("run", "x", "--workspace", str(workspace), "--session", "mine", *url)
+        assert ran.code == 0, ran.out + ran.err
+        outside = ["resume", "mine", "More", "--sandbox", "local", *url]
+        refused = cli(*outside)
+        assert refused.code == 2, refused.out + refused.err
+        assert f"--check 'touch {mark}; true'" in refused.err
+        asked = cli(*outside, "--check", "true")
+        assert asked.code == 6, asked.out + asked.err
+        assert "sessions approve mine" in asked.out + asked.err
+    assert not mark.exists()
+
+
 def test_the_question_shows_what_runs(workspace: Path, terminals: list[Terminal]) -> None:
     nasty = "ls \u202e\x1b[2K\n\n\n\n\n\n\n\ntouch made # \x1b]0;title\x07"
     with FakeDeepSeek([bash(nasty), "As you like."]) as server:

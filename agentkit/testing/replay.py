@@ -14,12 +14,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from anyio.lowlevel import checkpoint
 
 from agentkit import events as e
 from agentkit.agent import Agent
+from agentkit.checkpoints.folder import Bounds
 from agentkit.errors import AgentkitError, SessionError, ToolError
 from agentkit.escalation.policy import Policy
 from agentkit.hooks import Call as AskedCall
@@ -149,9 +151,14 @@ async def replay(
         )
     played, until = _one_lane(events)
     answers = [each for each in played if isinstance(each, e.ModelResponded | e.ModelAdvised)]
-    with FakeDeepSeek([_reply(each) for each in answers]) as server:
-        player = _Player(played, _prepared(agent, played, opened, server.base_url, tools))
-        replayed = await player.play()
+    with (
+        FakeDeepSeek([_reply(each) for each in answers]) as server,
+        TemporaryDirectory(prefix="agentkit-replay-") as folder,
+    ):
+        prepared = _prepared(agent, played, opened, server.base_url)
+        if tools == "log":
+            prepared = _recorded(prepared, played, opened, Path(folder))
+        replayed = await _Player(played, prepared).play()
     compared, drift = compare(played, replayed, exact=tools == "log", whole=not until)
     rebuilt, broken = rebuild(events)
     return Replayed(compared, len(answers), drift or broken, rebuilt, until)
@@ -196,7 +203,7 @@ def _reply(event: e.ModelResponded | e.ModelAdvised) -> Reply:
 
 
 def _prepared(
-    agent: Agent | None, events: Sequence[e.Event], opened: e.LaneOpened, url: str, tools: Tools
+    agent: Agent | None, events: Sequence[e.Event], opened: e.LaneOpened, url: str
 ) -> Agent:
     """The agent at the fake server, without limits: what they said is in the log."""
     rung = replace(Rung(**opened.rung), base_url="", api_key_env="")
@@ -208,19 +215,6 @@ def _prepared(
         policy = replace(
             policy or Policy(), forms=frozenset()
         )  # nothing was reacted to, whatever its policy
-    changes: dict[str, Any] = {}
-    if tools == "log":
-        results = _Results(events)
-        changes = {
-            "tools": [results.tool(dict(entry["function"])) for entry in opened.tools],
-            "hooks": Hooks(before_tool=results.refusal),
-            "approval": "auto",
-            "sandbox": _Recorded(events),
-            "output_type": None,
-            "briefing": None,
-            "instructions": opened.system,
-            "checks": (),
-        }
     return replace(
         agent,
         ladder=Ladder("replay", (rung,), policy=policy),
@@ -229,7 +223,24 @@ def _prepared(
         user_id=opened.user_id,
         store=MemoryStore(),
         limits=Limits(cost_usd=None, turns=None, tokens=None, deadline=None),
-        **changes,
+        checkpoints=Bounds(files=0),
+    )
+
+
+def _recorded(agent: Agent, events: Sequence[e.Event], opened: e.LaneOpened, folder: Path) -> Agent:
+    """The agent with tools, answers of people and checks as the log has them."""
+    results = _Results(events)
+    return replace(
+        agent,
+        tools=[results.tool(dict(entry["function"])) for entry in opened.tools],
+        hooks=Hooks(before_tool=results.refusal),
+        approval="auto",
+        sandbox=_Recorded(events, folder),
+        output_type=None,
+        briefing=None,
+        instructions=opened.system,
+        checks=(),
+        checkpoints=Bounds(),
     )
 
 
@@ -238,16 +249,28 @@ class _Results:
 
     def __init__(self, events: Sequence[e.Event]) -> None:
         self.by_call: dict[str, list[e.ToolFinished]] = {}
+        self.plans: dict[str, tuple[tuple[str, ...], e.PlanUpdated]] = {}
+        """By call, the plan that it set, and the checks that were looked at before."""
         self.invalid: dict[tuple[str, str], str] = {}
         """By tool and arguments, what was wrong with them."""
         self.writers: set[str] = set()
         self.enders: set[str] = {"finish"}
         asked: dict[str, ToolCall] = {}
+        looked_at: list[str] = []
+        plan: e.PlanUpdated | None = None
         for each in events:
             if isinstance(each, e.ModelResponded):
                 asked.update({call.id: call for call in each.calls})
+            elif isinstance(each, e.CheckPassed | e.CheckFailed):
+                looked_at.append(each.command)
+            elif isinstance(each, e.ToolStarted) and each.tool == "plan":
+                looked_at, plan = [], None
+            elif isinstance(each, e.PlanUpdated):
+                plan = each
             elif isinstance(each, e.ToolFinished):
                 self._take(each, asked.get(each.call_id))
+                if each.tool == "plan" and plan is not None:
+                    self.plans[each.call_id] = tuple(looked_at), plan
 
     def _take(self, finished: e.ToolFinished, call: ToolCall | None) -> None:
         if finished.status == "invalid":
@@ -258,7 +281,7 @@ class _Results:
         self.by_call.setdefault(finished.call_id, []).append(finished)
         if finished.writes:
             self.writers.add(finished.tool)
-        if finished.data.keys() & {"achieved", "checks_failed"}:
+        if finished.tool != "plan" and finished.data.keys() & {"achieved", "checks_failed"}:
             self.enders.add(finished.tool)
 
     async def refusal(self, call: AskedCall) -> Refuse | None:
@@ -278,7 +301,12 @@ class _Results:
             if not waiting:
                 return ToolResult("[this call has no recorded result]", ok=False)
             recorded = waiting.pop(0)
-            held = "checks_failed" in recorded.data  # the checks are looked at again
+            if context.call_id in self.plans:
+                checks, plan = self.plans[context.call_id]
+                await context.run_checks(checks)
+                context.update_plan([dict(step) for step in plan.steps])
+            # Checks that kept the run from its end are looked at again.
+            held = name in self.enders and "checks_failed" in recorded.data
             return ToolResult(
                 recorded.content, held or recorded.status == "done", "", recorded.data
             )
@@ -312,14 +340,17 @@ def _key(arguments: str) -> str:
 
 
 class _Recorded:
-    """A provider and sandbox in one, in which checks end as they are recorded to have ended."""
+    """A provider and sandbox in one, in which checks end as they are recorded to have ended.
 
-    host_workspace = None
+    Its folder holds only the files that checks changed, so that they are seen to be changed again.
+    """
+
     workdir = "/recorded"
     description = "recorded"
     capabilities = Capabilities(isolated=True)
 
-    def __init__(self, events: Sequence[e.Event]) -> None:
+    def __init__(self, events: Sequence[e.Event], folder: Path) -> None:
+        self.host_workspace = folder
         self._checks = [x for x in events if isinstance(x, e.CheckPassed | e.CheckFailed)]
         self.ref: dict[str, str] = {}
 
@@ -330,11 +361,19 @@ class _Recorded:
         for index, each in enumerate(self._checks):
             if each.command == command:
                 del self._checks[index]
+                self._change(each.changed, len(self._checks))
                 if isinstance(each, e.CheckPassed):
                     return ExecResult(0, Output())
                 head = each.output.encode("utf-8", "surrogateescape")
                 return ExecResult(each.exit_code, Output(head, total=len(head)))
         return ExecResult(1, Output())
+
+    def _change(self, paths: Sequence[str], left: int) -> None:
+        for path in paths:
+            file = self.host_workspace / path
+            if ".." not in file.parts and file.is_relative_to(self.host_workspace):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{left} checks before the end")
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -353,10 +392,7 @@ class _Player:
         self._live: Session | None = None
 
     async def play(self) -> list[e.Event]:
-        from agentkit.checkpoints.folder import Bounds
-
-        agent = replace(self._agent, checkpoints=Bounds(files=0))
-        async with agent.session() as session:
+        async with self._agent.session() as session:
             self._live = session
             for run in _runs(self._events):
                 self._left = run.answers if run.stopped else None

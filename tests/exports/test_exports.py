@@ -172,6 +172,51 @@ async def test_steering_limits_and_interruptions_play_again(tmp_path: Path) -> N
     assert found.drift is None, found.drift
 
 
+def plan(*steps: tuple[str, str]) -> Call:
+    named = enumerate(steps)
+    return Call(
+        "plan", {"steps": [{"step": f"{n}", "status": s, "check": c} for n, (s, c) in named]}
+    )
+
+
+def shell(command: str) -> Reply:
+    return Reply(calls=[Call("bash", {"command": command})])
+
+
+PLAYED: dict[str, tuple[list[Any], list[str]]] = {
+    "a plan's checks": (
+        [
+            Reply(calls=[plan(("done", "test -f a"), ("pending", "test -f b"))]),
+            Reply(calls=[*shell("touch a").calls, plan(("done", "test -f a"))]), "Done.",
+            Reply(calls=[plan(("done", "test -f a"), ("done", "test -f b"))]),
+            shell("touch b"), Reply(calls=[Call("finish", {"summary": "made"})]),
+        ],
+        ["test -d ."],
+    ),
+    "a check that forms": (
+        [shell("echo 1 >a"), "Done."], ["grep -q f a || echo f >>a", "test -f a"],
+    ),
+    "a check that forms and fails": (
+        [shell("echo 1 >a"), "Done.", "Again."], ["grep -q f a || { echo f >>a; false; }"],
+    ),
+    "a check that always changes": (
+        [shell("echo 1 >a"), "Done.", "Again.", shell("echo 1 >c"), "Yes."],
+        ["date +%N >>a; test -f c", "test -f a"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PLAYED)
+async def test_checks_play_again(tmp_path: Path, case: str) -> None:
+    script, checks = PLAYED[case]
+    recorded = await a_session(tmp_path, script, "go", checks=checks)
+    assert isinstance(recorded[-1], e.SessionFinished)
+    assert recorded[-1].status == "finished"
+    found = await replay(recorded)
+    assert found.drift is None, found.drift
+    assert found.until == ""
+
+
 async def test_live_tools_run_again(events: list[e.Event], tmp_path: Path) -> None:
     fresh = tmp_path / "fresh"
     fresh.mkdir()

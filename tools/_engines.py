@@ -1,11 +1,17 @@
-"""The programs that search: ripgrep, or git, find and grep."""
+"""The programs that search: ripgrep, or git, find and grep.
+
+What they print is read in a thread: megabytes of it take longer than an event loop may be held.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
+
+from anyio import to_thread
 
 from agentkit.errors import ToolError
 from agentkit.sandbox import ExecResult, Sandbox
@@ -118,14 +124,14 @@ class Engine:
         if self.has_rg:
             ran = await self._run(_rg(query), query.folder)
             _refuse_bad_pattern(query, ran, ran.output.total > 0)
-            names = [readable(path) for path in _split(_kept(ran))]
-            return names, "", _was_cut(ran)
-        paths, note, cut = await self._paths(query)
-        return [readable(path.removeprefix(b"./")) for path in paths], note, cut
+            paths, note, cut = _split(_kept(ran)), "", _was_cut(ran)
+        else:
+            paths, note, cut = await self._paths(query)
+        return await to_thread.run_sync(_names, paths), note, cut
 
     async def _ripgrep(self, query: Query) -> tuple[list[_hits.FileHits], str, bool]:
         ran = await self._run(_rg(query), query.folder)
-        files = _hits.parse_nul(_kept(ran))
+        files = await to_thread.run_sync(_hits.parse_nul, _kept(ran))
         _refuse_bad_pattern(query, ran, bool(files))
         stopped = [each.raw_path for each in files if each.stopped]
         if not stopped:
@@ -134,7 +140,8 @@ class Engine:
         # once would mean to read through every archive and image.
         listing = b"".join(path + b"\0" for path in stopped)
         again = await self._run(f"xargs -0 {_rg_words(query)} --text --", query.folder, listing)
-        whole = {each.raw_path: each for each in _hits.parse_nul(_kept(again))}
+        found = await to_thread.run_sync(_hits.parse_nul, _kept(again))
+        whole = {each.raw_path: each for each in found}
         dropped = sum(each.drop_nul_lines() for each in whole.values())
         note = f"\n[{counted(dropped, 'line')} with NUL characters left out]" if dropped else ""
         files = [whole.get(each.raw_path, each) for each in files]
@@ -155,8 +162,8 @@ class Engine:
             return [], note, listing_cut
         listing = b"".join(path + b"\0" for path in paths)
         ran = await self._run(f"xargs -0 {self._grep_words(query)}", query.folder, listing)
-        kept = _kept(ran)
-        parsed = _hits.parse_nul(kept) if self.greps_nul else _hits.parse_colons(kept, paths)
+        parse = _hits.parse_nul if self.greps_nul else partial(_hits.parse_colons, paths=paths)
+        parsed = await to_thread.run_sync(parse, _kept(ran))
         # A file asked for by its name is shown as it is.
         named = query.target != "."
         files = [each for each in parsed if named or not each.with_nul]
@@ -180,9 +187,7 @@ class Engine:
         if query.target != ".":
             return [query.start.encode()], "", False
         paths, note, cut = await self._listing(query)
-        if query.glob:
-            paths = [path for path in paths if _globs.matches(query.glob, readable(path))]
-        return [b"./" + path for path in sorted(paths)], note, cut
+        return await to_thread.run_sync(_chosen, paths, query.glob), note, cut
 
     async def _listing(self, query: Query) -> tuple[list[bytes], str, bool]:
         """All files that the project does not ignore, as git or find sees them."""
@@ -260,6 +265,17 @@ def _dollars_before_cr(pattern: str, cr: str) -> str:
 
 def _split(output: bytes) -> list[bytes]:
     return [path.removeprefix(b"./") for path in output.split(b"\0")[:-1]]
+
+
+def _names(paths: list[bytes]) -> list[str]:
+    return [readable(path.removeprefix(b"./")) for path in paths]
+
+
+def _chosen(paths: list[bytes], glob: str) -> list[bytes]:
+    """Those that the glob takes, in order."""
+    if glob:
+        paths = [path for path in paths if _globs.matches(glob, readable(path))]
+    return [b"./" + path for path in sorted(paths)]
 
 
 def _git_listing(output: bytes, folders: list[bytes]) -> tuple[list[bytes], list[bytes]]:

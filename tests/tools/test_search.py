@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
+from agentkit.tools import _hits
 from agentkit.tools._engines import Engine
 from agentkit.tools.searcher import search
 
@@ -34,6 +38,29 @@ async def test_lines_stand_under_their_file(finder: Desk) -> None:
     assert text.startswith(
         "a/c.py\n1: import re\nb.py\n1: import os\n3: import sys\n[3 matches in 2 files]"
     )
+
+
+async def test_megabytes_of_results_do_not_hold_the_event_loop(finder: Desk) -> None:
+    count = 150_000
+    await finder.sh(f"yes needle | head -n {count} >a.txt")
+    results = b"".join(b"a.txt\0%d:needle\n" % number for number in range(count))
+    before = time.thread_time()
+    _hits.parse_nul(results)
+    alone = time.thread_time() - before
+    texts: list[str] = []
+    longest = 0.0
+
+    async def find() -> None:
+        texts.append(await finder.text(search, pattern="needle", path="a.txt"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(find)
+        while not texts:
+            before = time.thread_time()
+            await checkpoint()
+            longest = max(longest, time.thread_time() - before)
+    assert f"{count:,} matches" in texts[0]
+    assert longest < alone / 2
 
 
 async def test_a_glob_narrows(finder: Desk) -> None:

@@ -7,7 +7,6 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,42 +17,19 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from agentkit import facts
 from agentkit.aftermath import settle_open_calls
-from agentkit.approvals.asking import give_up_waiting, log_answer, open_question
+from agentkit.approvals.asking import log_answer, open_question
 from agentkit.branches import Branch, Undone, fork, undo_point, workspace_at
-from agentkit.checks import reports, required
-from agentkit.errors import (
-    AgentkitError,
-    ApprovalNeeded,
-    LimitReached,
-    SessionError,
-    StoreError,
-    TaskFailed,
-    UsageError,
-)
-from agentkit.escalation.descent import start_below
-from agentkit.escalation.home import bring_home
-from agentkit.escalation.off_peak import wait_for_off_peak
-from agentkit.escalation.planning import plan_first
-from agentkit.events import (
-    ApprovalAsked,
-    Event,
-    Message,
-    RunStarted,
-    SandboxOpened,
-    SessionFinished,
-    Status,
-)
+from agentkit.errand import Errand
+from agentkit.errors import SessionError, StoreError, UsageError
+from agentkit.events import ApprovalAsked, Event, Message, SandboxOpened
 from agentkit.forks import fork_session
 from agentkit.guard import differences, renew
 from agentkit.log import EventLog, read
-from agentkit.loop import Outcome, take_up, work
 from agentkit.models.tokens import estimate_tokens
-from agentkit.result import Result, exit_code
+from agentkit.result import Result
 from agentkit.run import Run
 from agentkit.state import State, replay
-from agentkit.tracing import FACT
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
@@ -99,10 +75,8 @@ class Session:
         self._live: Run | None = None
         self._servers: Servers | None = None
         self._tasks: TaskGroup | None = None
-        self._scope: anyio.CancelScope | None = None
-        self._data: Any = None
-        self._parked = False
-        self._listens = False
+        self._errand: Errand | None = None
+        """What is under way, or the last one that was."""
 
     async def __aenter__(self) -> Session:
         # Before anything is read: from here on the log is what this process makes of it.
@@ -179,9 +153,8 @@ class Session:
         finally:
             with anyio.CancelScope(shield=True):
                 try:
-                    end = self._run.state.finished
-                    stopped = self._parked or (end is not None and end.status in _MAY_GO_ON)
-                    await self._run.ground.close(leave=self._agent.keep_sandbox and stopped)
+                    leave = self._agent.keep_sandbox and self._may_go_on
+                    await self._run.ground.close(leave=leave)
                     await self._run.endpoints.aclose()
                 finally:
                     await self._release()
@@ -192,6 +165,14 @@ class Session:
             await to_thread.run_sync(self._store.release, self.id)
             if self._agent.store is None:  # made for this session alone
                 await to_thread.run_sync(self._store.close)
+
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether the last run stopped short of its end, so that its sandbox is of use."""
+        if self._errand is not None and self._errand.parked:
+            return True
+        end = self._run.state.finished
+        return end is not None and end.status in _MAY_GO_ON
 
     @property
     def _run(self) -> Run:
@@ -229,7 +210,7 @@ class Session:
     @property
     def listens(self) -> bool:
         """Whether a run is under way that reads what ``steer`` says now, if nothing stops it."""
-        return self._listens
+        return self._errand is not None and self._errand.listens
 
     async def sandbox(self) -> Sandbox:
         """The session's sandbox, opened if it is not yet.
@@ -253,18 +234,10 @@ class Session:
             ModelError, SandboxError, StoreError: the run could not go on. It is logged, and the
                 session can be resumed.
         """
-        run = self._run
         wanted = self._accept(message, checks)
-        with anyio.CancelScope() as scope:
-            self._scope = scope
-            try:
-                with self._agent.traced(run):
-                    await self._work(run, message, wanted)
-            finally:
-                self._scope = None
-        if self._parked and scope.cancelled_caught:
-            raise SessionError("the run was parked", hint="Resume the session to go on with it")
-        return self._result()
+        self._errand = Errand(self._agent, self._run, message, wanted)
+        await self._errand.carry_out()
+        return self.result
 
     async def stream(
         self, message: str = "", *, checks: Sequence[str] = ()
@@ -360,8 +333,12 @@ class Session:
         )
         return await to_thread.run_sync(work)
 
+    @property
+    def _at_work(self) -> Errand | None:
+        return self._errand if self._errand is not None and self._errand.under_way else None
+
     def _idle(self) -> Run:
-        if self._scope is not None:
+        if self._at_work is not None:
             raise UsageError("the session is at work", hint="Cancel it, or wait for its end")
         return self._run
 
@@ -436,17 +413,16 @@ class Session:
 
     def cancel(self) -> None:
         """Stop the run that is under way, if any; the history stays valid and resumable."""
-        if self._scope is not None:
-            self._scope.cancel()
+        if self._at_work is not None:
+            self._at_work.cancel()
 
     def park(self) -> None:
         """Stop the run that is under way without an end in the log, as a crash would, but tidily.
 
         For a process that has to go: whoever resumes the session goes on with the run.
         """
-        if self._scope is not None:
-            self._parked = True
-            self._scope.cancel()
+        if self._at_work is not None:
+            self._at_work.park()
 
     async def record(self, kind: str, data: Mapping[str, Any]) -> None:
         """Log a fact of the caller's own; durable on return. The model is not told."""
@@ -460,10 +436,14 @@ class Session:
         Raises:
             SessionError: none has ended yet.
         """
-        return self._result()
+        finished = self._run.state.finished
+        if finished is None:
+            raise SessionError("the session has no ended run yet")
+        data = self._errand.data if self._errand is not None else None
+        return Result.of(finished, self.id, data)
 
     def _accept(self, message: str, checks: Sequence[str]) -> tuple[str, ...]:
-        if self._scope is not None:
+        if self._at_work is not None:
             raise UsageError("the session is at work already", hint="Steer it, or wait for its end")
         if not message.strip() and not self._run.state.lanes:
             raise UsageError("the task is empty", hint="Say what is to be done")
@@ -489,112 +469,3 @@ class Session:
                 tried=f"its window has {window.context:,}; nothing was sent or logged",
                 hint="Put the text into a file of the workspace, and let the agent search it",
             )
-
-    async def _work(self, run: Run, message: str, checks: tuple[str, ...]) -> None:
-        """One run: open it in the log, loop, and log how it ended, whatever happens."""
-        run.checks = checks
-        outcome = Outcome("", achieved=False)
-        status: Status = "cancelled"
-        error: BaseException | None = None
-        self._listens = True
-        try:
-            run.budget.start()
-            outcome = await self._open(run, message) or await work(run)
-            self._listens = False
-            status = "finished" if outcome.achieved else "failed"
-        except TaskFailed as failure:
-            status, error = "failed", failure
-        except LimitReached as reached:
-            status, error = "limit", reached
-        except ApprovalNeeded as needed:
-            status, error = "waiting", needed
-        except Exception as fault:
-            status, error = "error", fault
-            if isinstance(fault, AgentkitError):
-                run.log.redactor.error(fault)
-            raise
-        finally:
-            self._listens = False
-            with anyio.CancelScope(shield=True):
-                if self._parked and status == "cancelled":
-                    run.budget.stop()
-                    await run.log.commit()
-                else:
-                    await self._close(run, status, outcome, error)
-
-    async def _open(self, run: Run, message: str) -> Outcome | None:
-        """Log the message, with the lane before the very first one, then the briefing.
-
-        The message is durable before anything can fail or wait: a sandbox that does not open
-        leaves a session that still knows its task. Only calls that were approved while no process
-        ran come before it. The outcome, where one of those ends the work.
-        """
-        first = not run.state.lanes
-        if message.strip():
-            give_up_waiting(run)
-        pending = run.state.waiting_calls(run.lane_name)
-        if message.strip() and not (first or pending):
-            await start_below(run)
-        limits = asdict(run.budget.limits)
-        run.append(RunStarted(checks=run.checks, limits=limits, resumed=not first))
-        if run.log.trace is not None and (identity := run.log.trace.identity):
-            run.record(FACT, identity)
-        if first:
-            run.append(self._agent.opening())
-        outcome = await take_up(run, pending) if pending else None
-        if message.strip():
-            run.append(Message(text=message))
-        elif outcome is not None:
-            return outcome
-        elif not pending:
-            run.note("[The session was interrupted and goes on now. Continue with the task.]")
-        await run.log.commit()
-        with run.budget.paused():  # who asked for cheaper prices did not ask for less time
-            await wait_for_off_peak(run, self._agent.off_peak_wait)
-        with run.budget.deadline():  # past it, the work that follows ends before it asks
-            await self._prepare(run, message)
-        return None
-
-    async def _prepare(self, run: Run, message: str) -> None:
-        """What the model reads before its first answer: briefing, news, time left, a plan."""
-        briefing = self._agent.briefing
-        if briefing is not None and run.ground.exists and "briefed" not in run.state.facts:
-            run.note(await briefing(await run.sandbox()))
-            run.record("briefed", {})
-        await facts.tell(run, starting=True)
-        if run.budget.limits.deadline is not None:
-            run.note(f"[There are {run.budget.told_left()} for this task.]")
-        await plan_first(run, message)
-
-    async def _close(
-        self, run: Run, status: Status, outcome: Outcome, error: BaseException | None
-    ) -> None:
-        if status in ("failed", "limit"):
-            await bring_home(run)
-        state = run.state
-        if status != "error":
-            await facts.leave(run)
-        seconds = run.budget.stop()
-        self._data = self._agent.result_of(outcome.data)
-        run.append(
-            SessionFinished(
-                status=status,
-                exit_code=exit_code(status, error),
-                output=outcome.output or (str(error) if error is not None else ""),
-                error=type(error).__name__ if error is not None else "",
-                data=outcome.data,
-                checks=reports(run, required(run)),
-                turns=state.turns,
-                usage=state.usage,
-                cost_usd=state.cost_usd,
-                priced=state.priced,
-                duration=round(seconds, 3),
-            )
-        )
-        await run.log.commit()
-
-    def _result(self) -> Result:
-        finished = self._run.state.finished
-        if finished is None:
-            raise SessionError("the session has no ended run yet")
-        return Result.of(finished, self.id, self._data)

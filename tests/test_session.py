@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -360,6 +360,24 @@ async def test_structured_results_from_plain_json_and_of_plain_types() -> None:
     with FakeDeepSeek([says("nonsense"), says("```json\n[1, 2]\n```")]) as server:
         result = await make(server).run("Numbers?", output_type=list[int])
     assert result.data == [1, 2]
+
+
+async def test_a_cancelled_run_after_a_parked_one_has_its_end_in_the_log() -> None:
+    stop: list[Callable[[], None]] = []
+
+    async def before_model(_turn: int) -> None:
+        stop.pop()()
+        await anyio.sleep_forever()
+
+    with FakeDeepSeek([]) as server:
+        agent = make(server, hooks=Hooks(before_model=before_model))
+        async with agent.session() as session:
+            stop.append(session.park)
+            with pytest.raises(SessionError, match="parked"):
+                await session.run("Go.")
+            assert session.state.finished is None
+            stop.append(session.cancel)
+            assert (await session.run("Again.")).status == "cancelled"
 
 
 async def test_cancelling_in_mid_request_and_going_on() -> None:

@@ -305,9 +305,12 @@ class Agent:
         rung: JsonObject = asdict(on)
         return LaneOpened(rung=rung, system=self.instructions, tools=entries, user_id=self.user_id)
 
-    def result_of(self, data: Any) -> Any:
-        """The structured result as an instance of ``output_type``."""
-        return self._structured.validate(data) if self._structured and data is not None else data
+    def result_of(self, data: Any) -> tuple[Any, Any]:
+        """A structured result: the instance of ``output_type``, and how it is logged."""
+        if self._structured is None or data is None:
+            return data, data
+        instance = self._structured.validate(data)
+        return instance, self._structured.plain(instance)
 
     def _keys(self) -> dict[str, str]:
         """The keys that requests may carry, by the names to show for them."""

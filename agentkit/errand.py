@@ -160,14 +160,14 @@ class Errand:
         if status != "error":
             await facts.leave(run)
         seconds = run.budget.stop()
-        self.data = self.agent.result_of(outcome.data)
+        self.data, logged = self.agent.result_of(outcome.data)
         run.append(
             SessionFinished(
                 status=status,
                 exit_code=exit_code(status, error),
                 output=outcome.output or (str(error) if error is not None else ""),
                 error=type(error).__name__ if error is not None else "",
-                data=outcome.data,
+                data=logged,
                 checks=reports(run, required(run)),
                 turns=state.turns,
                 usage=state.usage,

@@ -1,4 +1,8 @@
-"""Structured results: a ``finish`` tool whose arguments are the result, validated by pydantic."""
+"""Structured results: a ``finish`` tool whose arguments are the result, validated by pydantic.
+
+Until the run ends the result is kept as the model gave it: what a type writes it need not be able
+to read (aliases, computed fields).
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,7 @@ class Structured:
         return cls(adapter, normalise(schema), wrapped)
 
     def validate(self, value: Any) -> Any:
-        """A validated instance, from the arguments of ``finish`` or from a plain answer.
+        """The instance that a JSON value describes: arguments of ``finish``, or a plain answer.
 
         Raises:
             ToolError: what is wrong with it, in words for the model.
@@ -57,12 +61,12 @@ class Structured:
         if self.wrapped and isinstance(value, dict) and "result" in value:
             value = value["result"]  # pyright: ignore[reportUnknownVariableType] - validated next
         try:
-            return self.adapter.validate_python(value)
+            return self.adapter.validate_json(json.dumps(value))  # strict types know it is JSON
         except ValidationError as error:
             raise ToolError(explain_errors(error, self.schema)) from error
 
     def parse(self, text: str) -> Any:
-        """The result out of a plain answer that is JSON, with or without a code fence.
+        """The valid JSON value that a plain answer is, with or without a code fence.
 
         Raises:
             ToolError: it is no JSON, or not of the type.
@@ -72,7 +76,8 @@ class Structured:
             value = json.loads(body)
         except ValueError as error:
             raise ToolError("it is not JSON.") from error
-        return self.plain(self.validate(value))
+        self.validate(value)
+        return value
 
     def plain(self, value: Any) -> Any:
         """The instance as JSON types, for the log."""
@@ -82,11 +87,13 @@ class Structured:
         """The ``finish`` tool for this type."""
 
         def check(arguments: dict[str, Any]) -> dict[str, Any]:
-            return {"value": self.validate(arguments)}
+            self.validate(arguments)
+            return {"value": arguments}
 
         async def run(_context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
-            value = self.plain(arguments["value"])
-            return ToolResult("Finished.", data={"result": value, "output": json.dumps(value)})
+            value = arguments["value"]
+            output = json.dumps(self.plain(self.validate(value)))
+            return ToolResult("Finished.", data={"result": value, "output": output})
 
         description = "Give the result and end the task. Call it once, alone, when all is done."
         return Tool("finish", description, self.schema, run, check, ends_run=True)

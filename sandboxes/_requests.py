@@ -44,6 +44,10 @@ DIALECTS = {
     "bash": Dialect("bash", 253, 254, ("trap -p", "declare -f; alias -p", "export -p")),
 }
 
+_ROOM = r'"Max file size             "???????[!\ ]'
+"""A pattern for what the kernel says of a limit on files of ten million bytes or more, or of none:
+values are left-aligned. A file that passes its limit ends the shell that writes it."""
+
 _SHORT = 4096
 """Longer lines are not looked at: what their end takes does not count."""
 
@@ -160,7 +164,8 @@ def _changed(dialect: Dialect, scratch: str) -> str:
     """Shell code that puts 0 before the arguments if the state is what was sent last, else 1.
 
     Each write costs the way to us more than it costs the shell, and bash makes one of every line
-    that it prints: so it first writes the state to a file, and compares. `printf -v` and `read`
+    that it prints: so it first writes the state to a file, and compares; unless the user's limit
+    on the size of files (`ulimit -f`) would end it for that. `printf -v` and `read`
     fail where all variables were made read-only; an assignment would end the shell. With `set -a`
     they would export what they set.
     """
@@ -171,7 +176,9 @@ def _changed(dialect: Dialect, scratch: str) -> str:
     file = quote(scratch)
     print_all = " && ".join(f"\\command {each}" for part in dialect.state for each in _each(part))
     return (
-        f"{drop}; if {{ ! \\command [ -e {file} ] || \\command [ -f {file} ]; }}"
+        f"{drop}; IFS= \\command read -rd '' _akn </proc/self/limits || \\command :;"
+        f" if case ${{_akn-}} in *{_ROOM}*) ;; *) \\command false ;; esac"
+        f" && {{ ! \\command [ -e {file} ] || \\command [ -f {file} ]; }}"
         f" && {{ {print_all} && \\command printf '\\0'; }} >|{file}"
         f" && IFS= \\command read -rd '' _akn <{file}"
         ' && \\command [ "$_akn" = "${_akl-}" ]; then \\set -- 0 "$@";'
@@ -233,6 +240,11 @@ def _redirect(dialect: Dialect, split: bool) -> str:
     return f">&{out} 2>&{err if split else out} {out}>&- {err}>&-"
 
 
+def _text(command: str) -> str:
+    """The word for eval, which must not take a command's minus for an option of its own."""
+    return quote(f" {command}" if command.startswith("-") else command)
+
+
 def shell_body(dialect: Dialect, command: str, *, status: int, split: bool) -> str:
     """Run a command in C itself.
 
@@ -244,8 +256,7 @@ def shell_body(dialect: Dialect, command: str, *, status: int, split: bool) -> s
     trailing = len(command) - len(command.rstrip("\\"))
     command += "\\" * (trailing % 2)
     before = f"(exit {status}) || " if status else ""
-    eval_ = f"\\command eval {quote(command)}"
-    return f"{before}{eval_} </dev/null {_redirect(dialect, split)}"
+    return f"{before}\\command eval {_text(command)} </dev/null {_redirect(dialect, split)}"
 
 
 def apart_body(
@@ -259,7 +270,7 @@ def apart_body(
 ) -> str:
     """Run a command in a child of C, apart from its state."""
     exports = "".join(f"export {name}={quote(value)} && " for name, value in env.items())
-    inner = f"cd -- {quote(cwd)} && {exports}eval {quote(command)}"
+    inner = f"cd -- {quote(cwd)} && {exports}eval {_text(command)}"
     return f"( {inner} ) {stdin} {_redirect(dialect, split)}"
 
 

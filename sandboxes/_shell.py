@@ -25,6 +25,8 @@ ShellKind = Literal["auto", "bash", "sh"]
 GRACE = 0.5
 """Seconds between TERM and KILL."""
 _EXAMINE = 1.0
+_BACKLOG = 64
+"""Pieces of output; a flood always has one more."""
 _START_LIMIT = 20.0
 _SETTLE_LIMIT = 3.0
 _SPOILT = (b"here-document at line", b"unexpected EOF while looking for matching")
@@ -201,7 +203,11 @@ class PersistentShell:
             moment, limit = call.deadline()
             left = moment - time.monotonic()
             if left <= 0:
-                return limit
+                await self._catch_up(call)
+                late = time.monotonic() >= call.deadline()[0]
+                if late and not (call.ended() or call.told(self._key)):
+                    return limit
+                continue
             if call.flooded():
                 return "flood"
             if time.monotonic() >= examine:
@@ -211,6 +217,14 @@ class PersistentShell:
             with anyio.move_on_after(min(left, _EXAMINE)):
                 await self._receive(call)
         return None
+
+    async def _catch_up(self, call: Call) -> None:
+        """Take what has come already: this process may have been held up, and not the command."""
+        for _ in range(_BACKLOG):
+            with anyio.move_on_after(0) as scope:
+                await self._receive(call)
+            if scope.cancelled_caught:
+                return
 
     async def _receive(self, call: Call) -> None:
         assert self._channel is not None

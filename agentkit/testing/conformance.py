@@ -13,6 +13,7 @@ error. Tests are coroutines: run them with anyio's pytest plugin in its automati
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -78,16 +79,46 @@ class SandboxConformance:
     async def test_at_the_limit_the_command_dies_and_the_shell_lives(self, shell: Shell) -> None:
         # A moment apart: where a shell runs its tools without exec, its jobs are told by their age.
         await shell.run("export A=1; sleep 1000 & echo $! >pid; sleep 0.1")
-        result = await shell.run("echo begun; sleep 1000 & sleep 1000", timeout=0.5)
+        result = await shell.run("echo begun; sleep 1000 & sleep 1000", timeout=1)
         assert (result.exit_code, result.ended) == (124, "timeout")
         assert result.output.data == b"begun\n"
         probe = await shell.run("echo $A; kill -0 $(cat pid) && echo lives; kill $(cat pid)")
         assert probe.output.data == b"1\nlives\n"
 
-    async def test_silence_has_a_limit_of_its_own(self, shell: Shell) -> None:
-        command = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done; sleep 1000"
-        result = await shell.run(command, timeout=60, idle_timeout=1.0)
-        assert (result.ended, result.output.data) == ("idle", b"1\n2\n3\n4\n5\n6\n")
+    async def test_silence_has_a_limit_of_its_own(self, shell: Shell, sandbox: Sandbox) -> None:
+        limit, spoke_long_enough = 1.0, anyio.Event()
+        began = anyio.current_time()
+
+        def heard(data: bytes) -> None:
+            if anyio.current_time() - began > 1.2 * limit:
+                spoke_long_enough.set()
+
+        async def silence() -> None:
+            await spoke_long_enough.wait()
+            await sandbox.write_file("silence", b"")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(silence)
+            command = "while [ ! -e silence ]; do echo x; sleep 0.02; done; sleep 1000"
+            result = await shell.run(command, timeout=60, idle_timeout=limit, on_output=heard)
+            assert result.ended == "idle"
+            assert spoke_long_enough.is_set()
+
+    async def test_limits_do_not_run_while_the_caller_is_held_up(
+        self, shell: Shell, tmp_path: Path
+    ) -> None:
+        """What a command has said by then counts, though it is read too late."""
+
+        def held_up(data: bytes) -> None:
+            time.sleep(0 if b"2" in data else 1)
+
+        command = "echo 1; sleep 0.1; echo 2; exit 3"
+        for limits in ((0.8, None), (60, 0.8)):
+            result = await shell.run(
+                command, timeout=limits[0], idle_timeout=limits[1], on_output=held_up
+            )
+            assert (result.ended, result.exit_code) == ("exit", 3)
+            assert result.output.data == b"1\n2\n"
 
     async def test_a_limit_of_zero_and_of_a_day(self, shell: Shell) -> None:
         assert (await shell.run("sleep 1000", timeout=0)).ended == "timeout"
@@ -102,11 +133,23 @@ class SandboxConformance:
         assert len(result.output.data) == 1000
         assert (await shell.run("echo ok")).output.data == b"ok\n"
 
-    async def test_output_is_streamed(self, shell: Shell) -> None:
+    async def test_output_is_streamed(self, shell: Shell, sandbox: Sandbox) -> None:
         pieces: list[bytes] = []
-        await shell.run("echo a; sleep 0.3; echo b", on_output=pieces.append)
-        assert b"".join(pieces) == b"a\nb\n"
-        assert len(pieces) > 1
+        heard = anyio.Event()
+
+        def take(data: bytes) -> None:
+            pieces.append(data)
+            heard.set()
+
+        async def go_on() -> None:
+            await heard.wait()
+            await sandbox.write_file("go", b"")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(go_on)
+            command = "echo a; while [ ! -e go ]; do sleep 0.01; done; echo b"
+            assert (await shell.run(command, timeout=60, on_output=take)).ended == "exit"
+        assert pieces == [b"a\n", b"b\n"]
 
     async def test_a_nul_is_refused(self, shell: Shell, sandbox: Sandbox) -> None:
         for call in (shell.run, sandbox.exec, sandbox.start_job, sandbox.open_pty):
@@ -131,9 +174,13 @@ class SandboxConformance:
             await sandbox.shell("a b")
 
     async def test_a_cancelled_command_is_killed(self, shell: Shell) -> None:
-        with anyio.move_on_after(0.3):
-            await shell.run("sleep 1; : >late")
-        assert (await shell.run("sleep 1.2; ls late")).exit_code != 0
+        with anyio.CancelScope() as scope:
+            await shell.run(
+                "echo $$; while [ ! -e go ]; do sleep 0.01; done; : >late",
+                on_output=lambda _: scope.cancel(),
+            )
+        assert scope.cancelled_caught
+        assert (await shell.run(": >go; sleep 0.5; ls late")).exit_code != 0
 
     # Exec.
 

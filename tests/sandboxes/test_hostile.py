@@ -23,13 +23,17 @@ from tests.sandboxes.hostile_cases import INVENTED, Case
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(60)]
 
 
+FAR_TOO_LATE = 20
+"""Seconds after a limit by which a busy machine, too, has ended a command. How soon it mostly is,
+`make bench-sandbox` measures."""
+
 E = chr(0x1E)
 PLANTED = "AK_CMD=zzz; echo RS; printf '\\036%s:0 1\\n' 0123456789abcdef0123456789abcdef"
 
 CASES = [
     # The fifty of the survey (their numbers in the survey's order).
     # 01, the fork bomb, has a test and a sandbox of its own: it goes on in the background.
-    Case("02 memory hog", "head -c 2000000000 /dev/zero | tail", code=(137, 1), timeout=20, over=5),
+    Case("02 memory hog", "head -c 2000000000 /dev/zero | tail", code=(137, 1)),
     Case(
         "03 disk full",
         "dd if=/dev/zero of=/small/x bs=1M count=100 2>&1; rm -f /small/x",
@@ -58,8 +62,8 @@ CASES = [
         timeout=0.5,
         ended="timeout",
     ),
-    Case("15 a gigabyte", "head -c 1000000000 /dev/zero", 137, timeout=30, ended="flood"),
-    Case("16 yes", "yes", 137, timeout=30, ended="flood"),
+    Case("15 a gigabyte", "head -c 1000000000 /dev/zero", 137, ended="flood"),
+    Case("16 yes", "yes", 137, ended="flood"),
     Case("17 invalid UTF-8", r"printf '\377\376\200'", out=b"\xff\xfe\x80"),
     Case(
         "18 ANSI and OSC",
@@ -111,7 +115,6 @@ CASES = [
         "mkdir /small/m; cd /small/m && seq 20000 | xargs touch; ls | wc -l; cd - >/dev/null;"
         " rm -rf /small/m",
         has=b"20000",
-        timeout=30,
     ),
     Case("38 unterminated quote", "echo 'abc", code=2, out=None),
     Case("38b if without fi", "if true; then echo x", code=2, out=None),
@@ -220,7 +223,6 @@ CASES = [
         "(yes & sleep 0.3; kill $!) ; echo ok",
         code=(0, 137, 143),
         keep=1 << 16,
-        timeout=20,
         ended="exit",
         out=None,
     ),
@@ -230,8 +232,9 @@ CASES = [
     Case("77 empty command", "", out=b""),
     Case("78 comment only", "# nothing", out=b""),
     Case("79 line feeds only", "\n\n\n", out=b""),
+    Case("79b minus at the beginning", "-x 'a b'", code=127, has=b"not found"),
     Case("80 backslash at the end", "echo a\\", has=b"a"),
-    Case("81 megabyte command", ": '" + "z" * 1_000_000 + "'; echo ok", out=b"ok\n", timeout=30),
+    Case("81 megabyte command", ": '" + "z" * 1_000_000 + "'; echo ok", out=b"ok\n"),
     Case("82 not UTF-8 command", "printf %s '\udcff\udcfe'", out=b"\xff\xfe"),
     Case("83 signal 15 to PID 1", "kill -TERM 1; kill -9 1; sleep 0.1; echo ok", out=b"ok\n"),
     Case("84 limit of zero", "sleep 10", 124, timeout=0, ended="timeout"),
@@ -318,7 +321,8 @@ async def test_hostile(
     result = await shell.run(case.command, timeout=case.timeout, keep=case.keep)
     took = time.monotonic() - started
     check(case, result)
-    assert took < case.timeout + case.over
+    if result.ended == "timeout":
+        assert took < case.timeout + FAR_TOO_LATE
     probe = await shell.run("echo alive", timeout=20)
     assert b"alive\n" in probe.output.data
     assert probe.exit_code == 0

@@ -23,7 +23,7 @@ from agentkit.stores.memory import MemoryStore
 from agentkit.testing import Call, FakeDeepSeek, Reply
 from agentkit.tools import preset
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 
 async def sh(sandbox: DockerSandbox, command: str, timeout: float = 60) -> tuple[int, str]:
@@ -327,7 +327,7 @@ async def test_pip_through_the_list(workspace: Path) -> None:
     sandbox = await provider.open("network-test")
     try:
         install = "pip install --quiet --target lib six && PYTHONPATH=lib python3 -c 'import six'"
-        assert await sh(sandbox, install, timeout=100) == (0, "")
+        assert await sh(sandbox, install, timeout=250) == (0, "")
     finally:
         await sandbox.close()
 
@@ -346,7 +346,7 @@ async def test_apt_through_the_list(workspace: Path) -> None:
         workspace=workspace, profile="install", user="0:0", network=allow_for(hosts)
     ).open("network-test")
     try:
-        code, told = await sh(sandbox, "apt-get update 2>&1 && apt-get install hello 2>&1", 110)
+        code, told = await sh(sandbox, "apt-get update 2>&1 && apt-get install hello 2>&1", 250)
         assert code == 0, told
         assert await sh(sandbox, "hello") == (0, "Hello, world!\n")
     finally:

@@ -142,6 +142,7 @@ CHANGES = {
         "for f in /dev/shm/.agentkit-*/state.*; do rm $f; mkfifo $f; done",
         "export KEPT=yes; cd /tmp",
     ],
+    "no file may grow": ["ulimit -f 0", "export KEPT=yes; cd /tmp", "/bin/true"],
     "set -eu": ["set -eu; export KEPT=yes", "cd /tmp", "/bin/true"],
 }
 
@@ -168,6 +169,16 @@ async def test_the_status_before_a_plain_line_is_its_own(sandbox: DockerSandbox)
     assert (await say(sandbox, "ls /nowhere")).exit_code == 2
     assert (await say(sandbox, "nowhere")).exit_code == 127
     assert (await say(sandbox, "/bin/true | grep x")).exit_code == 1
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(60)
+async def test_a_limit_on_files_ends_no_shell(sandbox: DockerSandbox) -> None:
+    """Its state would be a file of more bytes than that."""
+    for command in ("ulimit -f 1; export LONG=$(printf %2000d 0); echo ok", "echo ok", "ls / >&2"):
+        told = await say(sandbox, command)
+        assert (told.exit_code, told.shell_restarted) == (0, False), command
+    assert (await say(sandbox, "echo ${#LONG}")).output.data == b"2000\n"
 
 
 @pytest.mark.docker

@@ -183,5 +183,6 @@ def _parse_info(path: str, text: str) -> FileStat | None:
     if len(words) < 5 or len(words[0]) < 10:
         return None
     mode = next(bits for bits in range(0o10000) if filemode(bits)[1:] == words[0][1:10])
-    kind = {"d": "directory", "-": "file"}.get(words[0][0], "other")
-    return FileStat(path, kind, int(words[4]) if words[4].isdigit() else 0, mode, 0.0)  # type: ignore[arg-type]
+    first = words[0][0]
+    kind = "directory" if first == "d" else "file" if first == "-" else "other"
+    return FileStat(path, kind, int(words[4]) if words[4].isdigit() else 0, mode, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,3 +140,16 @@ def test_files_and_functions_stay_small() -> None:
                 if lines > 60:
                     long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {lines}")
     assert long == []
+
+
+def test_a_silenced_finding_has_its_reason_beside_it() -> None:
+    silenced = re.compile(r"# (noqa|(pyright|type): ignore)(?!.* - \w)")
+    rooms = ("agentkit", "tools", "sandboxes", "benchmarks", "examples")
+    bare = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for room in rooms
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if silenced.search(line)
+    ]
+    assert bare == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from acp import text_block, tool_content, tool_diff_content
 from acp.schema import (
@@ -75,9 +75,9 @@ def locations(arguments: Arguments, places: Places) -> list[ToolCallLocation]:
     if not name:
         return []
     line: Any = arguments.get("insert_line")
-    view: Any = arguments.get("view_range")
+    view = arguments.get("view_range")
     if line is None and isinstance(view, list) and view:
-        line = view[0]  # pyright: ignore[reportUnknownVariableType]
+        line = cast("list[Any]", view)[0]
     return [ToolCallLocation(path=name, line=line if isinstance(line, int) and line > 0 else None)]
 
 

@@ -194,10 +194,12 @@ class Policy:
             )
         rules: list[Rule] = []
         for action in get_args(Action):
-            texts = table.get(action, [])
-            if not isinstance(texts, list | tuple) or not all(isinstance(x, str) for x in texts):  # pyright: ignore[reportUnknownVariableType]
-                raise UsageError(f"{where}: {action!r} must be a list of texts")
-            rules += [Rule.of(action, text) for text in cast("Sequence[str]", texts)]
+            given = table.get(action, [])
+            texts = cast("Sequence[object]", given) if isinstance(given, list | tuple) else [None]
+            for text in texts:
+                if not isinstance(text, str):
+                    raise UsageError(f"{where}: {action!r} must be a list of texts")
+                rules.append(Rule.of(action, text))
         return cls(table.get("default", "ask"), tuple(rules))
 
     @classmethod

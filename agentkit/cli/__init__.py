@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import cast
+from io import TextIOWrapper
+from typing import TextIO, cast
 
 __all__ = ["main"]
 
@@ -17,8 +18,8 @@ def main() -> None:
     """Run the command line and exit; no traceback reaches a user, except in debug mode."""
     # Output that the terminal's encoding cannot hold is shown as "?" and never an error.
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(_guarded())
 
 
@@ -87,7 +88,7 @@ def _say(line: str) -> None:
         _silence(sys.stderr)
 
 
-def _silence(stream: object) -> None:
+def _silence(stream: TextIO) -> None:
     """Let the interpreter's own flush at its end have a place to go."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[attr-defined]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

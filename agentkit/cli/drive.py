@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -237,12 +237,11 @@ def stop_now(job: Job) -> None:
 
 
 def _remove_containers(session_id: str) -> None:
-    from agentkit.sandboxes._engine import _connect  # pyright: ignore[reportPrivateUsage]
-    from agentkit.sandboxes._owner import SESSION
+    from agentkit.sandboxes._engine import connect
+    from agentkit.sandboxes._owner import prune
 
-    try:
-        api = _connect(None).api
-        for entry in api.containers(all=True, filters={"label": f"{SESSION}={session_id}"}):
-            api.remove_container(entry["Id"], v=True, force=True)
-    except Exception:
-        return
+    async def work() -> None:
+        await prune(await connect(), everything=True, session=session_id)
+
+    with suppress(Exception):  # the process ends now; what stays is taken by the next sweep
+        anyio.run(work)

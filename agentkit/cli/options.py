@@ -168,7 +168,7 @@ def takes(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None
             for name, each in options.items()
         ]
         parameters.sort(key=lambda each: each.kind)
-        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] - typer reads it there
         wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
         return wrapper
 

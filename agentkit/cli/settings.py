@@ -267,9 +267,9 @@ def _typed(path: Path, key: str, value: object) -> object:
     if key == "approve" and isinstance(value, dict):
         return cast("dict[str, Any]", value)
     if key == "check":
-        commands = [value] if isinstance(value, str) else value
-        if isinstance(commands, list) and all(isinstance(each, str) for each in commands):  # pyright: ignore[reportUnknownVariableType]
-            return cast("list[str]", commands)
+        commands = cast("list[object]", value) if isinstance(value, list) else [value]
+        if all(isinstance(each, str) for each in commands):
+            return commands
         raise UsageError(f"{path}: 'check' must be a command or a list of commands")
     kinds: dict[str, tuple[type, ...]] = {
         "models": (dict,),

@@ -14,7 +14,7 @@ from agentkit.errors import ToolError, ToolServerError, UsageError
 
 if TYPE_CHECKING:
     from mcp import Client
-    from mcp_types import CallToolResult, Tool
+    from mcp_types import CallToolResult, RequestParamsMeta, Tool
 
     from agentkit.mcp.config import MCPServer
     from agentkit.mcp.stdio import Stdio
@@ -119,7 +119,7 @@ class Connection:
                     tool,
                     arguments,
                     progress_callback=call.heard,
-                    meta=dict(meta) if meta else None,  # type: ignore[arg-type]
+                    meta=cast("RequestParamsMeta | None", dict(meta) if meta else None),
                 )
                 self._faults = self._silent = 0
                 return answer

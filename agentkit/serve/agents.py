@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from agentkit.agent import Agent
 from agentkit.approvals import wait_for_session
@@ -37,14 +37,18 @@ Factory = Callable[[Opening], Agent | Awaitable[Agent]]
 
 def tenant_of(started: SessionStarted) -> str:
     """Whose session it is; "" where the service did not begin it."""
-    kept = started.settings.get(KEY, {})
-    return str(kept.get("tenant", "")) if isinstance(kept, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return str(_kept(started).get("tenant", ""))
 
 
 def metadata_of(started: SessionStarted) -> dict[str, Any]:
     """What its maker said."""
-    kept: Any = started.settings.get(KEY, {})
-    return dict(kept.get("metadata", {})) if isinstance(kept, dict) else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return dict(_kept(started).get("metadata", {}))
+
+
+def _kept(started: SessionStarted) -> dict[str, Any]:
+    """What the service wrote into the settings; other programs may have put anything there."""
+    kept = started.settings.get(KEY)
+    return cast("dict[str, Any]", kept) if isinstance(kept, dict) else {}
 
 
 async def agent_for(source: Agent | Factory, opening: Opening, store: Store) -> Agent:

@@ -90,10 +90,10 @@ class AgUiResume(_AgUi):
 class AgUiInput(_AgUi):
     """A run as front ends of the AG-UI protocol ask for it (`RunAgentInput`)."""
 
-    threadId: Annotated[  # noqa: N815
+    threadId: Annotated[  # noqa: N815 - as the protocol has it
         str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     ] = Field(description="The session; a new one where there is none of that id.")
-    runId: Annotated[str, Field(min_length=1, max_length=200)]  # noqa: N815
+    runId: Annotated[str, Field(min_length=1, max_length=200)]  # noqa: N815 - so too
     messages: list[AgUiMessage] = Field(
         description="The conversation; what the user said last is taken."
     )

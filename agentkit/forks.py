@@ -200,6 +200,7 @@ def fork_lane(
     turn: int | None = None,
     role: LaneRole = "task",
     fan: FanOut | None = None,
+    in_copy: bool = False,
 ) -> Run:
     """Open a lane that begins with this one's history, and give a run that works on it.
 
@@ -211,6 +212,7 @@ def fork_lane(
         turn: the end of this turn of the lane's own history; None is its present end.
         role: ``main`` where the session itself goes on there (an undone turn).
         fan: shared by forks that start together.
+        in_copy: the new lane works in a copy of the workspace.
 
     Raises:
         UsageError: the name is taken, or there is no such turn.
@@ -225,7 +227,7 @@ def fork_lane(
     if fan is not None and lane.is_stored(at):
         fan.stored = True
     fork = run.on(name, steering=[], tool_state={}, fan=fan)
-    head = replace(state.opened[run.lane_name], seq=None, time="", role=role)
+    head = replace(state.opened[run.lane_name], seq=None, time="", role=role, in_copy=in_copy)
     upto = lane.size_at(at) - lane.head_size
     fork.append(replace(head, parent=run.lane_name, replays=run.lane_name, upto=upto))
     for (on, id), call in list(state.open_calls.items()):

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_EMPTY = 2
 """Answers in a row that hold nothing at all."""
+MAX_FILTERED = 2
+"""Answers in a row that the provider's content filter stopped."""
 MAX_UNUSABLE = 5
 """Answers in a row of which nothing could be used."""
 MAX_REFUSED = 10
@@ -71,12 +73,16 @@ async def work(run: Run) -> Outcome:
 async def take_up(run: Run, calls: Sequence[ToolCall]) -> Outcome | None:
     """Run calls of an earlier process's answer that waited for somebody's yes.
 
+    Returns:
+        The outcome, if one of them ends the session's work; None where that goes on.
+
     Raises:
         LimitReached, ApprovalNeeded, SandboxError, StoreError.
     """
 
     async def act() -> Outcome | None:
-        return _outcome(run, await dispatch(run, calls))
+        outcome = _outcome(run, await dispatch(run, calls))
+        return None if outcome is None or await _goes_on(run, outcome) else outcome
 
     return await _in_time(run, act())
 
@@ -98,9 +104,7 @@ async def turns(run: Run) -> Outcome:
         answer = await _ask(run)
         if answer is not None:
             outcome = await _act(run, answer, patience)
-            down = outcome is not None and await came_down(run, outcome.output, outcome.achieved)
-            # What was said during the last answer is read before it is the last.
-            if outcome is not None and not down and not run.steering:
+            if outcome is not None and not await _goes_on(run, outcome):
                 return outcome
             if outcome is None and not await descend(run):
                 await react(run)
@@ -109,6 +113,12 @@ async def turns(run: Run) -> Outcome:
         if patience.is_over and await react(run, last_resort=True):
             patience = _Patience()
         patience.check(run)
+
+
+async def _goes_on(run: Run, outcome: Outcome) -> bool:
+    """Whether what ended the work on its lane is not the end of the task."""
+    # What was said during the last answer is read before it is the last.
+    return await came_down(run, outcome.output, outcome.achieved) or bool(run.steering)
 
 
 async def _ask(run: Run) -> ModelResponded | None:
@@ -173,10 +183,12 @@ async def _closing_words(run: Run, answer: ModelResponded, patience: _Patience) 
     complaint = _complaint(run, answer)
     if complaint:
         patience.unusable += 1
-        patience.empty += not answer.content.strip()
+        filtered = answer.finish_reason == "content_filter"
+        patience.filtered = patience.filtered + 1 if filtered else 0
+        patience.empty += not filtered and not answer.content.strip()
         run.note(complaint)
         return None
-    patience.empty = 0
+    patience.empty = patience.filtered = 0
     data = None
     if run.parse_output is not None and run.role == "main":
         try:
@@ -195,6 +207,11 @@ async def _closing_words(run: Run, answer: ModelResponded, patience: _Patience) 
 
 def _complaint(run: Run, answer: ModelResponded) -> str:
     """Why the text cannot be taken as the end of the work; "" where it can."""
+    if answer.finish_reason == "content_filter":
+        return (
+            "[The provider's content filter stopped your last answer. Go on with the task in other"
+            " words; when it is done, say what you did.]"
+        )
     if not answer.content.strip():
         return (
             "[Your last answer was empty. Go on with the task; when it is done, say what you did.]"
@@ -212,11 +229,12 @@ class _Patience:
 
     unusable: int = 0
     empty: int = 0
+    filtered: int = 0
     refusals: int = 0
     idle_refusals: int = 0
 
     def saw(self, results: Sequence[ToolFinished]) -> None:
-        self.empty = 0
+        self.empty = self.filtered = 0
         usable = any(result.status not in ("invalid", "unknown") for result in results)
         self.unusable = 0 if usable else self.unusable + 1
         if any(result.writes and result.status == "done" for result in results):
@@ -233,6 +251,7 @@ class _Patience:
         """Nothing more is to be expected of the lane as it goes."""
         return (
             self.empty >= MAX_EMPTY
+            or self.filtered >= MAX_FILTERED
             or self.unusable >= MAX_UNUSABLE
             or self.refusals >= MAX_REFUSED
             or self.idle_refusals >= MAX_IDLE_REFUSED
@@ -244,6 +263,11 @@ class _Patience:
         Raises:
             UnusableAnswer, TaskFailed
         """
+        if self.filtered >= MAX_FILTERED:
+            raise UnusableAnswer(
+                "the provider's content filter stopped the answer, twice in a row",
+                hint="Say the task in other words, or choose another model",
+            )
         if self.empty >= MAX_EMPTY:
             raise UnusableAnswer("the model answered with nothing, twice in a row")
         if self.unusable >= MAX_UNUSABLE:

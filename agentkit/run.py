@@ -134,6 +134,8 @@ class Run:
         self.append(Fact(kind=kind, data=dict(data)))
 
     def update_plan(self, steps: list[Mapping[str, Any]]) -> None:
+        if self.depth:
+            return  # the plan is the session's: a subagent or attempt must not drop its checks
         self.append(PlanUpdated(steps=tuple(dict(step) for step in steps)))
 
     async def sandbox(self) -> Sandbox:

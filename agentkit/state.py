@@ -173,7 +173,7 @@ class State:
         parent = self.lanes[event.replays] if event.replays else None
         lane = self.lanes[event.lane] = Lane(event, parent)
         self.opened[event.lane] = event
-        if event.role == "attempt":
+        if event.in_copy or event.role == "attempt":
             self._apart[event.lane] = Checks()
         if parent is not None and lane.last_seq == parent.last_seq:
             self._take_over(event, same_head=lane.head == parent.head)

@@ -74,7 +74,7 @@ class Structured:
         body = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
         try:
             value = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ToolError("it is not JSON.") from error
         self.validate(value)
         return value

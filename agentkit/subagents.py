@@ -118,23 +118,23 @@ def _open(run: Run, order: Order, ground: Ground) -> Run:
         "guard": None if order.in_copy else guard(order.writes),
     }
     if order.agent is not None:
-        return _other_agent(run, name, order.agent, own)
+        return _other_agent(run, name, order.agent, own, in_copy=order.in_copy)
     if order.warm:
-        child = fork_lane(run, name, role="task")
+        child = fork_lane(run, name, role="task", in_copy=order.in_copy)
         return replace(child, **own)
-    head = run.state.opened[run.lane_name]
-    run.on(name).append(
-        replace(head, seq=None, time="", role="task", parent=run.lane_name, replays="", upto=0)
-    )
+    head = replace(run.state.opened[run.lane_name], seq=None, time="", replays="", upto=0)
+    run.on(name).append(replace(head, role="task", parent=run.lane_name, in_copy=order.in_copy))
     return run.on(name, **own)
 
 
-def _other_agent(run: Run, name: str, agent: Agent, own: Mapping[str, Any]) -> Run:
+def _other_agent(
+    run: Run, name: str, agent: Agent, own: Mapping[str, Any], *, in_copy: bool
+) -> Run:
     """A lane with another definition's head."""
     opening = agent.opening()
     child = run.on(name, **own)
     child.tools, child.ladder = agent.table, agent.ladder
-    child.append(replace(opening, role="task", parent=run.lane_name))
+    child.append(replace(opening, role="task", parent=run.lane_name, in_copy=in_copy))
     return child
 
 

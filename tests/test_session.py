@@ -202,6 +202,19 @@ async def test_empty_answers_are_nudged_once_and_then_a_failure() -> None:
     assert (result.status, result.exit_code, len(server.requests)) == ("failed", 1, 2)
 
 
+@pytest.mark.parametrize("text", ["I will now", ""])
+async def test_what_the_providers_filter_stopped_is_never_the_end(text: str) -> None:
+    filtered = Reply(content=text, finish_reason="content_filter")
+    with FakeDeepSeek([filtered, says("In other words.")]) as server:
+        result = await make(server).run("Go.")
+        assert (result.status, result.output) == ("finished", "In other words.")
+        assert "content filter" in str(server.requests[1].body["messages"])
+    with FakeDeepSeek(lambda _request: filtered) as server:
+        result = await make(server, ladder=Ladder.single("deepseek-flash")).run("Go.")
+    assert (result.status, result.exit_code, len(server.requests)) == ("failed", 1, 2)
+    assert "content filter" in result.output
+
+
 async def test_a_model_that_never_stops_meets_the_turn_limit() -> None:
     with FakeDeepSeek(lambda _request: asks(Asks("add", {"a": 1, "b": 1}))) as server:
         result = await make(server, limits=Limits(turns=7)).run("Go.")

@@ -47,6 +47,8 @@ class Course:
     watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
     accounts: dict[str, Account] = field(default_factory=dict[str, Account])
     roles: dict[str, LaneRole] = field(default_factory=dict[str, LaneRole])
+    copies: set[str] = field(default_factory=set[str])
+    """Lanes that work in a copy of the workspace."""
     reactions: list[RungChanged] = field(default_factory=list[RungChanged])
     """What was done about evidence in this task, in its order."""
     skipped: dict[str, str] = field(default_factory=dict[str, str])
@@ -81,7 +83,7 @@ class Course:
                 self.reactions.append(event)
             case RungSkipped():
                 self.skipped[event.rung] = event.reason
-            case CheckPassed() | CheckFailed() if self.roles[event.lane] != "attempt":
+            case CheckPassed() | CheckFailed() if event.lane not in self.copies:
                 self._checked(event)
             case Message(source="user"):
                 self._new_task()
@@ -136,6 +138,8 @@ class Course:
         self.watches[event.lane] = Watch()
         self.accounts[event.lane] = Account()
         self.roles[event.lane] = event.role
+        if event.in_copy or event.role == "attempt":
+            self.copies.add(event.lane)
 
     def _spent(self, event: ModelResponded | ModelFailed | ModelAdvised, turns: int = 0) -> None:
         account = self.accounts[event.lane]

@@ -31,6 +31,8 @@ class LaneOpened(Event):
     """Bytes of that history, counted from the end of its head."""
     head: str = ""
     """SHA-256 of the head's bytes, shortened: what was sent, and must be sent again."""
+    in_copy: bool = False
+    """It works in a copy of the workspace: what its checks say holds only there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

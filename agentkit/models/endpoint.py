@@ -46,6 +46,9 @@ _SILENCE = 900.0
 """Seconds of nothing but keep-alives after which an answer counts as stalled. DeepSeek closes
 after 600 s without a start (api-docs, 2026-11), so this is for streams that stop in the middle."""
 
+_WHOLE = 7_200.0
+"""Seconds that an answer in one piece may take altogether: keep-alives come until it is there, so
+nothing tells earlier that it never will be. 384K tokens take that long at 53 a second."""
 
 _FAREWELL = 1.0
 """Seconds that a provider may take to close an answer after its terminator."""
@@ -106,14 +109,18 @@ class Endpoint:
         path: str,
         headers: Mapping[str, str] | None,
     ) -> Answer:
-        response = await self._post(path, body, idle, headers, stream=stream)
         if not stream:
+            with self._within(_WHOLE):
+                response = await self._post(path, body, idle, headers, stream=stream)
             return self._whole(response.content, response.headers)
+        response = await self._post(path, body, idle, headers, stream=stream)
         try:
             # Small servers do not stream, whatever they are asked for.
             if "json" in response.headers.get("content-type", ""):
                 with self._in_mid_answer(idle, faults.request_id(response.headers)):
-                    return self._whole(await response.aread(), response.headers)
+                    with self._within(_WHOLE):
+                        data = await response.aread()
+                    return self._whole(data, response.headers)
             return await self._read(response, on_delta, idle)
         finally:
             with anyio.CancelScope(shield=True):
@@ -216,6 +223,13 @@ class Endpoint:
                 if deltas and not assembler.done and waited > _CAUGHT_UP:
                     await anyio.sleep(_PAUSE)
                 asked = anyio.current_time()
+
+    @contextmanager
+    def _within(self, seconds: float) -> Generator[None, None, None]:
+        with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise Stalled(f"{self.base_url} sent only keep-alives for {seconds:g} s")
 
     @contextmanager
     def _in_mid_answer(self, idle: float, request_id: str) -> Generator[None, None, None]:

@@ -137,7 +137,7 @@ def message_of(text: str) -> str:
     """The human sentence of an error body, at most 1,000 characters of it."""
     try:
         data: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         plain = re.sub(r"<[^>]*>|\s+", " ", text).strip()
         return plain[:300] or "(no text)"
     for key in ("error", "message", "detail"):

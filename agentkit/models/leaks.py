@@ -97,7 +97,7 @@ def _parameters(inside: str) -> dict[str, Any] | None:
             return None
         try:
             arguments[name] = value if is_string == "true" else json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return arguments
 
@@ -122,7 +122,7 @@ def _named(texts: list[str]) -> Iterator[tuple[str, str]]:
         try:
             call = json.loads(text)
             name, arguments = call["name"], call["arguments"]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             continue
         if isinstance(name, str) and isinstance(arguments, dict):
             yield name, json.dumps(arguments, ensure_ascii=False)
@@ -131,5 +131,5 @@ def _named(texts: list[str]) -> Iterator[tuple[str, str]]:
 def _is_object(text: str) -> bool:
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

@@ -50,9 +50,12 @@ class RetryPolicy:
         left = self.budget_seconds - waited
         if left <= 0:
             return None
-        if error.retry_after is not None:  # never earlier; a little later spreads the crowd
-            asked = error.retry_after * (1 + self.jitter * rng.random())
-            return asked if asked <= left else None
         steps = min(attempt - 1, 30)
         pause = min(self.cap, self.base * 2**steps)
-        return min(left, pause * (1 + self.jitter * rng.uniform(-1, 1)))
+        pause = min(left, pause * (1 + self.jitter * rng.uniform(-1, 1)))
+        if error.retry_after is None:
+            return pause
+        # Never earlier; a little later spreads the crowd. Where 0 is asked for, or a date that has
+        # passed, our own waits still grow: else it would be tried without pause and without end.
+        asked = error.retry_after * (1 + self.jitter * rng.random())
+        return max(asked, pause) if asked <= left else None

@@ -27,7 +27,26 @@ def _parse(payload: str) -> dict[str, Any]:
     try:
         return from_json(payload)
     except ValueError:  # it refuses lone surrogates, which json reads
-        return json.loads(payload)
+        return _loads(payload)
+
+
+def _loads(data: str | bytes) -> Any:
+    """JSON, of which also what is nested too deeply is a ``ValueError``."""
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _text(value: object) -> str:
+    """A text of the answer, "" for none.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise TypeError(f"{type(value).__name__} where a text was expected")
 
 
 class Events:
@@ -57,6 +76,14 @@ class _Call:
     name: str = ""
     arguments: list[str] = field(default_factory=list[str])
 
+    def is_over(self, id: str, name: str) -> bool:
+        """Whether a piece at its index begins another call: one with a name of its own.
+
+        An id alone tells nothing, as some servers make up another one for each piece.
+        """
+        another = id != self.id if id else any(self.arguments)
+        return bool(name and self.name and another)
+
 
 @dataclass(slots=True)
 class Assembler:
@@ -67,7 +94,8 @@ class Assembler:
     """The terminator was seen; what follows is not part of the answer."""
     _content: list[str] = field(default_factory=list[str])
     _reasoning: list[str] = field(default_factory=list[str])
-    _calls: dict[int, _Call] = field(default_factory=dict[int, _Call])
+    _calls: dict[int, list[_Call]] = field(default_factory=dict[int, "list[_Call]"])
+    """By index; where a server gives all calls the same one, several."""
     _finish: str = ""
     _usage: Usage | None = None
     _model: str = ""
@@ -93,24 +121,24 @@ class Assembler:
             self._facts(event)
             for choice in event.get("choices") or ():
                 self._delta(choice.get("delta") or {}, shown)
-                self._finish = choice.get("finish_reason") or self._finish
+                self._finish = _text(choice.get("finish_reason")) or self._finish
         except (ValueError, TypeError, AttributeError) as error:
             raise StreamCut(f"the answer holds an unreadable piece: {payload[:80]!r}") from error
         return shown
 
     def _facts(self, event: Mapping[str, Any]) -> None:
-        self._model = self._model or event.get("model") or ""
-        self._fingerprint = self._fingerprint or event.get("system_fingerprint") or ""
+        self._model = self._model or _text(event.get("model"))
+        self._fingerprint = self._fingerprint or _text(event.get("system_fingerprint"))
         if event.get("usage"):
             self._usage = usage_of(event["usage"])
 
     def _delta(self, delta: Mapping[str, Any], shown: list[Delta]) -> None:
         # vLLM since 0.11 and others say "reasoning", DeepSeek "reasoning_content"
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        reasoning = _text(delta.get("reasoning_content") or delta.get("reasoning"))
         if reasoning:
             self._reasoning.append(reasoning)
             shown.append(Delta("reasoning", reasoning))
-        content = delta.get("content")
+        content = _text(delta.get("content"))
         if content:
             self._content.append(content)
             shown.append(Delta("content", content))
@@ -118,13 +146,20 @@ class Assembler:
             shown.append(self._call(position, piece))
 
     def _call(self, position: int, piece: Mapping[str, Any]) -> Delta:
-        index: int | None = piece.get("index")
-        call = self._calls.setdefault(position if index is None else index, _Call())
+        given: object = piece.get("index")
+        index = position if given is None else given
+        if not isinstance(index, int):
+            raise TypeError("an index that is no number")
         function: dict[str, Any] = piece.get("function") or {}
-        call.id = call.id or piece.get("id") or ""
-        name: str = function.get("name") or ""
-        call.name += name
-        arguments: str = function.get("arguments") or ""
+        id, name = _text(piece.get("id")), _text(function.get("name"))
+        arguments = _text(function.get("arguments"))
+        calls = self._calls.setdefault(index, [])
+        if not calls or calls[-1].is_over(id, name):
+            calls.append(_Call())
+        call = calls[-1]
+        call.id = call.id or id
+        if name != call.name:  # some servers repeat it with each piece
+            call.name += name
         call.arguments.append(arguments)
         return Delta("call", name + arguments)
 
@@ -146,7 +181,8 @@ class Assembler:
             )
         calls = [
             ToolCall(call.id, call.name, "".join(call.arguments))
-            for _, call in sorted(self._calls.items())
+            for index in sorted(self._calls)
+            for call in self._calls[index]
         ]
         return _answer(
             self._finish,
@@ -170,43 +206,50 @@ def completion(data: bytes, request_id: str = "") -> Answer:
         Overloaded: the provider gave up in the middle.
     """
     try:
-        body: Any = json.loads(data)
+        body: Any = _loads(data)
         if body.get("error"):
             raise _inside(body["error"], data.decode("utf-8", "replace"))
         choice = body["choices"][0]
         message: dict[str, Any] = choice.get("message") or {}
         called: list[dict[str, Any]] = message.get("tool_calls") or []
-        calls = [
-            ToolCall(
-                each.get("id") or "", each["function"]["name"], each["function"]["arguments"] or ""
-            )
-            for each in called
-        ]
+        finish = _text(choice.get("finish_reason"))
+        answer = Answer(
+            # text: fill-in-the-middle
+            content=_text(message.get("content") or choice.get("text")),
+            reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
+            calls=tuple(_whole_call(each) for each in called),
+            usage=usage_of(body["usage"]) if body.get("usage") else Usage(reported=False),
+            served_model=_text(body.get("model")),
+            fingerprint=_text(body.get("system_fingerprint")),
+            request_id=request_id,
+        )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         quoted = data[:80].decode("utf-8", "replace")
         raise StreamCut(f"the answer is not a completion: {quoted!r}") from error
-    return _answer(
-        choice.get("finish_reason") or "",
-        Answer(
-            content=message.get("content") or choice.get("text") or "",  # text: fill-in-the-middle
-            reasoning=message.get("reasoning_content") or message.get("reasoning") or "",
-            calls=tuple(calls),
-            usage=usage_of(body["usage"]) if body.get("usage") else Usage(reported=False),
-            served_model=body.get("model") or "",
-            fingerprint=body.get("system_fingerprint") or "",
-            request_id=request_id,
-        ),
-    )
+    return _answer(finish, answer)
 
 
-def usage_of(data: Mapping[str, Any]) -> Usage:
+def _whole_call(call: Mapping[str, Any]) -> ToolCall:
+    function = call["function"]
+    arguments = _text(function["arguments"])
+    return ToolCall(_text(call.get("id")), _text(function["name"]), arguments)
+
+
+_MOST_TOKENS = 10**9
+"""Of one request: no window comes near it, and a number that has a thousand digits is no price."""
+
+
+def usage_of(data: Any) -> Usage:
     """Usage in DeepSeek's fields, or OpenAI's where those are missing.
 
     Nonsense counts as 0, and a prompt that was not counted as not reported.
     """
+    if not isinstance(data, Mapping):
+        return Usage(reported=False)
+    data = cast("Mapping[str, object]", data)
 
     def number(value: object) -> int:
-        return value if isinstance(value, int) and value > 0 else 0
+        return value if isinstance(value, int) and 0 < value <= _MOST_TOKENS else 0
 
     def inside(key: str, name: str) -> int:
         details = data.get(key)
@@ -224,7 +267,7 @@ def usage_of(data: Mapping[str, Any]) -> Usage:
         miss_tokens=prompt - hit,
         completion_tokens=number(data.get("completion_tokens")),
         reasoning_tokens=inside("completion_tokens_details", "reasoning_tokens"),
-        reported=isinstance(given, int) and given >= 0,
+        reported=isinstance(given, int) and 0 <= given <= _MOST_TOKENS,
     )
 
 

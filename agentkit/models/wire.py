@@ -156,5 +156,5 @@ def _call(call: ToolCall, takes_broken: bool) -> dict[str, Any]:
 def _is_object(text: str) -> bool:
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

@@ -10,6 +10,8 @@ import pytest
 
 from agentkit import Ladder, Limits, Rung
 from agentkit import events as e
+from agentkit.approvals import Policy as ApprovalPolicy
+from agentkit.approvals import Rule
 from agentkit.escalation import Policy, Thresholds
 from agentkit.log import read
 from agentkit.testing import FakeDeepSeek, Reply, assert_prefix_stable
@@ -219,3 +221,27 @@ async def test_a_new_plan_is_made_above_and_carried_out_below(tmp_path: Path) ->
     assert [dict(step)["step"] for step in update.steps] == ["answer.txt holds 42"]
     assert {x.lane for x in told.of(e.ModelResponded)} == {"main", "plan-1"}
     assert_prefix_stable(told.server)
+
+
+async def test_a_hand_off_that_waited_for_a_yes_comes_back_too(tmp_path: Path) -> None:
+    """Its finish ends its step, not the run, also where another process acts on the yes."""
+
+    def strong_one(request: dict[str, Any]) -> Reply:
+        look = call("search", pattern="42", path=str(tmp_path))
+        both = Reply(calls=[*look.calls, *finish("It was 42.").calls])
+        return both if answers(request) else write(42)
+
+    with FakeDeepSeek(cast(strong_one=strong_one)) as server:
+        asks = ApprovalPolicy("auto", (Rule.of("ask", "search(*)"),))
+        agent = agent_on(tmp_path, server, only("hand-off"), approval=asks)
+        first = await agent.run(TASK, checks=[CHECK])
+        assert first.status == "waiting"
+        assert agent.store is not None
+        async with agent.session(first.session_id, resume=True) as session:
+            (question,) = session.questions
+            assert question.lane == "hand-off-1"
+            await session.approve(question.call_id)
+            result = await session.run(checks=[CHECK])
+    assert (result.status, result.output) == ("finished", "Done at last.")
+    assert server.violations == []
+    assert_prefix_stable(server)

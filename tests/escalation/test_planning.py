@@ -17,7 +17,7 @@ from agentkit.sandboxes import Local
 from agentkit.testing import Call, Reply, assert_prefix_stable
 from agentkit.tools import coder
 
-from .stage import PRO, answers, bash, call, finish, play, texts, write
+from .stage import CHECK, PRO, answers, bash, call, finish, play, texts, write
 
 pytestmark = pytest.mark.anyio
 
@@ -293,6 +293,65 @@ async def test_subagents_have_none_of_their_own(tmp_path: Path) -> None:
     told = await play(tmp_path, delegated(*tries), ONE, checks=())
     inner = next(each for each in told.of(e.ToolFinished) if each.lane == "task-1")
     assert "cannot start subagents" in inner.content
+
+
+OPEN = {"step": "do it", "status": "in_progress", "check": "test -e done"}
+
+
+def beside_a_plan(*own: Reply, **order: Any) -> Any:
+    """A lane with a plan, whose step has a check, that gives a task away before it does it."""
+    delegate = delegated(*own, **order)
+
+    def answer(request: dict[str, Any]) -> Reply:
+        if "You are a subagent" in "\n".join(texts(request)):
+            return delegate(request)
+        steps = [call("plan", steps=[OPEN]), call("task", prompt="Look.", **order), finish()]
+        return [*steps, bash("touch done"), finish()][answers(request)]
+
+    return answer
+
+
+async def test_a_subagent_ends_while_checks_of_the_plan_still_fail(tmp_path: Path) -> None:
+    told = await play(tmp_path, beside_a_plan(Reply("It is in a.txt.")), ONE, checks=())
+    result = next(each for each in told.of(e.ToolFinished) if each.tool == "task")
+    assert (result.status, result.content) == ("done", "It is in a.txt.")
+    assert {each.lane for each in told.of(e.CheckFailed)} == {"main"}
+    assert told.result.ok
+
+
+async def test_a_subagents_plan_takes_no_check_from_the_sessions(tmp_path: Path) -> None:
+    own = call("plan", steps=[{"step": "look", "status": "done"}]), Reply("Nothing.")
+    told = await play(tmp_path, beside_a_plan(*own), ONE, checks=())
+    assert told.result.ok
+    assert (tmp_path / "done").exists(), "the first finish was refused"
+    assert [(each.command, each.passed) for each in told.result.checks] == [("test -e done", True)]
+    assert [each.steps for each in told.of(e.PlanUpdated)] == [(OPEN,)]
+
+
+@pytest.mark.parametrize("knows_all", [False, True])
+async def test_what_passed_in_a_copy_that_was_given_up_says_nothing_of_the_workspace(
+    tmp_path: Path, knows_all: bool
+) -> None:
+    own = (
+        bash("echo 42 > answer.txt; rm kept"),
+        call("plan", steps=[{"step": "write", "status": "done", "check": CHECK}]),
+        finish("It does not hold.", achieved=False),
+    )
+    delegate = delegated(*own, in_copy=True, knows_all=knows_all)
+
+    def script(request: dict[str, Any]) -> Reply:
+        if "You are a subagent" in "\n".join(texts(request)):
+            return delegate(request)
+        first = bash("echo 1 > answer.txt; touch kept")
+        away = call("task", prompt="Try.", in_copy=True, knows_all=knows_all)
+        return [first, away, finish(achieved=False)][answers(request)]
+
+    told = await play(tmp_path, script, ONE)
+    assert [each.lane for each in told.of(e.CheckPassed)] == ["task-1"]
+    assert told.result.status == "failed"
+    assert [each.passed for each in told.result.checks] == [False]
+    assert (tmp_path / "answer.txt").read_text() == "1\n", "nothing of the copy was brought home"
+    assert (tmp_path / "kept").exists()
 
 
 async def test_an_agent_as_a_tool_of_another(tmp_path: Path) -> None:

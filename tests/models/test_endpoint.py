@@ -25,6 +25,7 @@ from agentkit.errors import (
     UsageError,
 )
 from agentkit.ladder import FLASH
+from agentkit.models import endpoint as endpoint_module
 from agentkit.models import wire
 from agentkit.models.endpoint import connect
 from agentkit.models.types import Answer, Delta
@@ -148,6 +149,16 @@ async def test_a_fault_becomes_its_error_and_the_same_bytes_then_succeed(
     assert KEY not in repr(caught.value)
     assert (await ask(server, stream=stream)).calls
     assert server.requests[0].raw == server.requests[1].raw
+
+
+@backends
+async def test_keep_alives_for_ever_before_an_answer_in_one_piece_are_a_stall(
+    fake_deepseek: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_module, "_WHOLE", 0.3)
+    server = fake_deepseek([STEP], faults={1: "keep-alive:600"})
+    with pytest.raises(Stalled, match="only keep-alives"):
+        await ask(server, stream=False, idle_timeout=60.0)
 
 
 HARMLESS = ["usage-late", "no-done", "keep-alive:0.7"]

@@ -46,6 +46,20 @@ def test_retry_after_is_a_floor() -> None:
         assert 7.0 <= wait <= 10.5
 
 
+@pytest.mark.parametrize("asked", [0.0, 0.001])
+def test_a_provider_that_asks_for_no_wait_at_all_is_not_asked_without_end(asked: float) -> None:
+    """``Retry-After: 0``, or a date that has passed, with every answer."""
+    waited, tries = 0.0, 0
+    while tries < 100:
+        tries += 1
+        wait = STEADY.wait(Overloaded("x", retry_after=asked), tries, waited, Random(0))
+        if wait is None:
+            break
+        waited += wait
+    assert tries < 100
+    assert waited == pytest.approx(600.0, abs=1.0)
+
+
 def test_a_retry_after_beyond_the_budget_ends_it() -> None:
     assert STEADY.wait(RateLimited("x", retry_after=601.0), 1, 0.0, Random(0)) is None
 

@@ -280,7 +280,11 @@ class Pty(Protocol):
         ...
 
     async def read(self, *, timeout: float = 1.0, max_bytes: int = DEFAULT_KEEP) -> bytes:
-        """Return what comes next: at least a byte, unless the time or the command has ended."""
+        """Return what comes next: at least a byte, unless the time or the command has ended.
+
+        Raises:
+            SandboxError: it was closed before the command's end was read.
+        """
         ...
 
     async def resize(self, rows: int, columns: int) -> None: ...

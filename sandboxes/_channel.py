@@ -6,12 +6,14 @@ Everything else in this package needs only this: start a program, write to it, r
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import socket
 import ssl
 import struct
 import subprocess
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -25,15 +27,37 @@ __all__ = [
     "ChannelClosed",
     "PipeChannel",
     "SocketChannel",
+    "until_writable",
 ]
 
 STDOUT, STDERR = 1, 2
 _CHUNK = 1 << 18
 _HEADER = 8
+_LOOK = 0.5
+"""Seconds between two looks whether the other side is still there, while it takes nothing."""
 
 
 class ChannelClosed(Exception):
     """The program, or the way to it, is gone."""
+
+
+async def until_writable(descriptor: int | socket.socket, ended: Callable[[], bool]) -> None:
+    """Wait until more can be written.
+
+    Not for ever where nobody will read it: an engine leaves a connection open in this direction
+    when its container was killed.
+
+    Raises:
+        ChannelClosed: it was closed, or the other side has ended.
+    """
+    while True:
+        try:
+            with anyio.move_on_after(_LOOK):
+                return await anyio.wait_writable(descriptor)
+        except (OSError, ValueError, anyio.ClosedResourceError) as error:
+            raise ChannelClosed(str(error)) from error
+        if ended():
+            raise ChannelClosed("the other side has ended")
 
 
 class Channel(Protocol):
@@ -104,6 +128,14 @@ class _SocketWire:
         except BlockingIOError:
             return True
 
+    def ended(self) -> bool:
+        """Whether the other side sends no more, though some of it may be unread."""
+        if not hasattr(select, "POLLRDHUP"):
+            return not self.alive()
+        look = select.poll()
+        look.register(self._socket, select.POLLRDHUP)
+        return bool(look.poll(0))
+
 
 class _SshWire:
     """Reads and writes the pipes of the ssh client that the docker package started."""
@@ -144,6 +176,9 @@ class _SshWire:
     def alive(self) -> bool:
         return self._process.poll() is None
 
+    def ended(self) -> bool:
+        return not self.alive()
+
 
 class SocketChannel:
     """The connection of a `docker exec` (the engine's "hijacked" HTTP connection).
@@ -173,10 +208,7 @@ class SocketChannel:
             try:
                 view = view[self._wire.write(view) :]
             except (BlockingIOError, ssl.SSLWantWriteError):
-                try:
-                    await anyio.wait_writable(self._wire.writing)
-                except (OSError, ValueError, anyio.ClosedResourceError) as error:
-                    raise ChannelClosed(str(error)) from error
+                await until_writable(self._wire.writing, self._ended)
             except (OSError, ValueError) as error:
                 raise ChannelClosed(str(error)) from error
 
@@ -184,6 +216,9 @@ class SocketChannel:
         while not self._frames:
             self._take(await self._receive_some())
         return self._frames.popleft()
+
+    def _ended(self) -> bool:
+        return self._closed or self._wire.ended()
 
     def end_input(self) -> None:
         try:
@@ -295,7 +330,7 @@ class PipeChannel:
             try:
                 view = view[os.write(self._in, view) :]
             except BlockingIOError:
-                await anyio.wait_writable(self._in)
+                await until_writable(self._in, lambda: not self.alive())
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
 

@@ -6,9 +6,10 @@ import posixpath
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from stat import S_ISDIR, S_ISREG, filemode
 
-from agentkit.errors import FileError
+from agentkit.errors import FileError, SandboxError
 from agentkit.sandbox import ExecResult, FileStat
 from agentkit.sandboxes._control import Control
 from agentkit.sandboxes._scripts import quote
@@ -64,7 +65,8 @@ class Files:
                 return data
             case b"file":
                 facts = await self.stat(full)
-                size = f"it has {facts.size:,} bytes" if facts else "it is larger"
+                told = facts is not None and facts.size > max_bytes  # not so in /proc
+                size = f"it has {facts.size:,} bytes" if facts and told else "it is larger"
                 raise FileError(
                     path,
                     "too-large",
@@ -129,10 +131,7 @@ class Files:
         # The same steps as for a small file, but filled from a stream.
         temporary = f"{full}.{secrets.token_hex(4)}.tmp"
         parent, target = quote(posixpath.dirname(full)), quote(full)
-        check = (
-            f"if [ -d {target} ]; then echo 'Is a directory'; (exit 1); else mkdir -p {parent}; fi"
-        )
-        code, reply = await self._control.request(check)
+        code, reply = await self._control.request(f"_file {target} && mkdir -p {parent}")
         if code:
             return code, reply
         _, real = await self._control.request(f"if [ -L {target} ]; then readlink -f {target}; fi")
@@ -140,7 +139,8 @@ class Files:
         try:
             result = await self._pour(f"cat >{quote(temporary)}", data)
         except BaseException:
-            await self._control.request(f"rm -f -- {quote(temporary)}")
+            with suppress(SandboxError):
+                await self._control.request(f"rm -f -- {quote(temporary)}")
             raise
         if not result.ok:
             await self._control.request(f"rm -f -- {quote(temporary)}")

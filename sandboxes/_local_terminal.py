@@ -8,10 +8,11 @@ import struct
 import subprocess
 import termios
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import anyio
 
-from agentkit.sandboxes._channel import STDOUT, ChannelClosed
+from agentkit.sandboxes._channel import STDOUT, ChannelClosed, until_writable
 from agentkit.sandboxes._pty import Terminal
 
 __all__ = ["open_terminal"]
@@ -73,7 +74,7 @@ class _TerminalChannel:
             try:
                 view = view[os.write(self._terminal, view) :]
             except BlockingIOError:
-                await anyio.wait_writable(self._terminal)
+                await until_writable(self._terminal, lambda: not self.alive())
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
 
@@ -82,7 +83,8 @@ class _TerminalChannel:
             try:
                 data = os.read(self._terminal, _CHUNK)
             except BlockingIOError:
-                await anyio.wait_readable(self._terminal)
+                with suppress(anyio.ClosedResourceError):
+                    await anyio.wait_readable(self._terminal)
                 continue
             except OSError as error:
                 # Linux says EIO when nobody holds the other end any more.

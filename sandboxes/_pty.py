@@ -62,6 +62,8 @@ class PtySession:
             ) from error
 
     async def read(self, *, timeout: float = 1.0, max_bytes: int = DEFAULT_KEEP) -> bytes:
+        if self._closed and not self._rest and self._exit_code is None:
+            raise SandboxError(f"the terminal {self.name} was closed")
         if not self._rest and not self._ended and not self._closed:
             with anyio.move_on_after(timeout):
                 try:

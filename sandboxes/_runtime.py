@@ -87,7 +87,7 @@ class RuntimeSandbox(Forking, ABC):
         self._ptys: list[PtySession] = []
         self._idle: list[PersistentShell] = []
         self._made = 0
-        self._closed = False
+        self._closed = self._dropped = False
         self.remains: Remains | None = None
 
     # What a backend adds.
@@ -105,7 +105,8 @@ class RuntimeSandbox(Forking, ABC):
     def description(self) -> str: ...
 
     @abstractmethod
-    async def spawn(self, argv: list[str], env: Mapping[str, str] | None = None) -> Channel: ...
+    async def start(self, argv: list[str], env: Mapping[str, str] | None) -> Channel:
+        """Start a program; see ``Host.spawn``."""
 
     async def spawn_as_root(self, argv: list[str]) -> Channel | None:
         return None
@@ -138,6 +139,17 @@ class RuntimeSandbox(Forking, ABC):
     @property
     def host_workspace(self) -> Path | None:
         return None
+
+    async def spawn(self, argv: list[str], env: Mapping[str, str] | None = None) -> Channel:
+        if self._dropped:
+            raise _closed()
+        channel = await self.start(argv, env)
+        if self._dropped:
+            # All streams were closed meanwhile: nobody would close this one.
+            with anyio.CancelScope(shield=True):
+                await channel.aclose()
+            raise _closed()
+        return channel
 
     async def shell(self, name: str = "main") -> Shell:
         self._check_open()
@@ -227,6 +239,10 @@ class RuntimeSandbox(Forking, ABC):
             self._control.owe(cookie)
             raise
         pty = PtySession(f"pty{self._made}", cookie, terminal, self._control)
+        if self._dropped:
+            with anyio.CancelScope(shield=True):
+                await pty.abandon()
+            raise _closed()
         self._ptys.append(pty)
         return pty
 
@@ -284,7 +300,8 @@ class RuntimeSandbox(Forking, ABC):
             await self._dispose()
 
     async def _drop_streams(self) -> None:
-        """Close our ends; the processes are the backend's business."""
+        """Close our ends, for good; the processes are the backend's business."""
+        self._dropped = True
         for stream in (*self._shells.values(), *self._idle, *self._ptys):
             await stream.abandon()
         await self._jobs.close()
@@ -315,7 +332,11 @@ class RuntimeSandbox(Forking, ABC):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise SandboxGone("the sandbox was closed", hint="Open a new one")
+            raise _closed()
+
+
+def _closed() -> SandboxGone:
+    return SandboxGone("the sandbox was closed", hint="Open a new one")
 
 
 def new_sandbox_id() -> str:

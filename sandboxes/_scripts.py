@@ -287,11 +287,19 @@ _info() {
     [ -e "$1" ] || return
     ls -ldnL -- "$1"
 }
+_file() {
+    # A device, pipe or socket would be replaced by a file, /dev/null also for everybody else.
+    if [ -d "$1" ]; then echo 'Is a directory'
+    elif [ -e "$1" ] && [ ! -f "$1" ]; then echo 'Is a device, pipe or socket, not a file'
+    else return 0
+    fi
+    return 1
+}
 _put() {
     # Fill the file $1 from $2 (a printf %b form) through a temporary name with $3 in it; mode $4.
     t=$1
     if [ -L "$t" ]; then t=$(readlink -f "$t") || return; fi
-    if [ -d "$t" ]; then echo 'Is a directory'; return 1; fi
+    _file "$t" || return
     w=${t%/*}
     [ -d "${w:-/}" ] || mkdir -p -- "$w" || return
     n=$t.$3.tmp

@@ -95,15 +95,19 @@ class Transfer:
     async def _upload_file(self, local: Path, mode: int, path: str, full: str) -> None:
         parent, _, _ = full.rpartition("/")
         temporary = f"{full}.{new_nonce()[:8]}.tmp"
-        check = f"if [ -d {quote(full)} ]; then echo 'Is a directory'; (exit 1); fi"
-        code, reply = await self._control.request(f"{check} && mkdir -p -- {quote(parent or '/')}")
+        check = f"_file {quote(full)} && mkdir -p -- {quote(parent or '/')}"
+        code, reply = await self._control.request(check)
         if code:
             raise write_error(path, reply)
         remove = f"rm -f -- {quote(temporary)}"
         try:
             await self._send(path, f"cat >{quote(temporary)}", _copier(local), remove)
+        except SandboxError:
+            await self._control.request(remove)  # where the sandbox is gone, that says so
+            raise
         except BaseException:
-            await self._control.request(remove)
+            with suppress(SandboxError):
+                await self._control.request(remove)
             raise
         commit = f"_commit {quote(temporary)} {quote(full)} {stat.S_IMODE(mode):o}"
         code, reply = await self._control.request(commit)

@@ -133,7 +133,7 @@ class EngineSandbox(RuntimeSandbox):
     async def control_open(self) -> None:
         await self._control.open()
 
-    async def spawn(self, argv: list[str], env: Mapping[str, str] | None = None) -> Channel:
+    async def start(self, argv: list[str], env: Mapping[str, str] | None) -> Channel:
         channel, _ = await self._engine.exec(
             self._container, argv, user=self._user, env=self._env | dict(env or {})
         )

@@ -477,6 +477,8 @@ class DockerSandbox(EngineSandbox):
 
     async def revive(self) -> bool:
         """Start the container again if it has stopped (its files are kept)."""
+        # Not when it was stopped by us: a call under way would start what is being removed.
+        self._check_open()
         # Whoever started it last, it was mounted anew: perhaps another folder by the same name.
         self._mounted, self._mounted_sought = None, False
         state = await self._engine.state(self._container)

@@ -155,7 +155,7 @@ class LocalSandbox(RuntimeSandbox):
         copied = " · workspace copy" if self._copy else ""
         return f"local · no isolation · {self._workdir}{copied}{inside}"
 
-    async def spawn(self, argv: list[str], env: Mapping[str, str] | None = None) -> Channel:
+    async def start(self, argv: list[str], env: Mapping[str, str] | None) -> Channel:
         process = await self._start(argv, env, subprocess.PIPE)
         return PipeChannel(process)
 
@@ -170,6 +170,7 @@ class LocalSandbox(RuntimeSandbox):
     async def revive(self) -> bool:
         if self._namespace is None or self._namespace.alive():
             return False
+        self._check_open()
         await anyio.to_thread.run_sync(self._namespace.restart)
         return True
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -226,15 +228,23 @@ class SandboxConformance:
         assert await sandbox.stat("not there") is None
         assert set(await sandbox.list_dir(".")) >= {"plain", "new\nline", "\udcff\udcfe", "dir/"}
 
-    async def test_wrong_paths_have_reasons(self, sandbox: Sandbox) -> None:
+    async def test_wrong_paths_have_reasons(self, sandbox: Sandbox, tmp_path: Path) -> None:
         await sandbox.write_file("dir/f", b"x")
         for path, reason in (("nowhere", "missing"), ("dir", "directory"), ("a\0b", "other")):
             with pytest.raises(FileError) as caught:
                 await sandbox.read_file(path)
             assert caught.value.reason == reason
-        with pytest.raises(FileError) as caught:
-            await sandbox.write_file("dir", b"")
-        assert caught.value.reason == "directory"
+        await sandbox.exec("mkfifo pipe; ln -s pipe to-pipe")
+        for path, reason in (("dir", "directory"), ("pipe", "other"), ("to-pipe", "other")):
+            for size in (0, 100_000):
+                with pytest.raises(FileError) as caught:
+                    await sandbox.write_file(path, bytes(size))
+                assert caught.value.reason == reason
+        (tmp_path / "source").write_bytes(b"x")
+        for path in ("dir", "pipe"):
+            with pytest.raises(FileError):
+                await sandbox.upload(tmp_path / "source", path)
+        assert (await sandbox.exec("test -p pipe && test -L to-pipe")).ok
 
     async def test_five_sparse_gigabytes(self, sandbox: Sandbox) -> None:
         size = 5 << 30
@@ -370,6 +380,42 @@ class SandboxConformance:
             await sandbox.exec("true")
         with pytest.raises(SandboxGone):
             await sandbox.read_file("x")
+
+    async def test_closing_ends_what_is_under_way(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        (tmp_path / "source").write_bytes(bytes(8 << 20))
+        shell, begun = await sandbox.shell(), [anyio.Event() for _ in range(4)]
+
+        async def terminal() -> None:
+            pty = await sandbox.open_pty("echo begun; cat")
+            while pty.exit_code is None:
+                if await pty.read():
+                    begun[2].set()
+
+        async def uploads() -> None:
+            while True:
+                await sandbox.upload(tmp_path / "source", "up")
+                begun[3].set()
+
+        async def until_it_ends(call: Callable[[], Awaitable[object]]) -> None:
+            with suppress(SandboxError):
+                await call()
+
+        command = "echo begun; sleep 1000"
+        calls = [
+            partial(shell.run, command, on_output=lambda _: begun[0].set()),
+            partial(sandbox.exec, command, on_output=lambda _: begun[1].set()),
+            *([terminal] if sandbox.capabilities.pty else []),
+            uploads,
+        ]
+        if not sandbox.capabilities.pty:
+            begun[2].set()
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                for call in calls:
+                    group.start_soon(until_it_ends, call)
+                for each in begun:
+                    await each.wait()
+                await sandbox.close()
 
     async def test_what_cannot_be_done_is_refused(self, sandbox: Sandbox) -> None:
         if not sandbox.capabilities.snapshot:

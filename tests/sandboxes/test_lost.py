@@ -17,7 +17,7 @@ import anyio
 import docker
 import pytest
 
-from agentkit.errors import EngineUnavailable, SandboxGone
+from agentkit.errors import EngineUnavailable, SandboxError, SandboxGone
 from agentkit.sandboxes import Docker, Local
 from agentkit.sandboxes.docker import DockerSandbox
 
@@ -82,6 +82,38 @@ async def test_a_container_killed_under_a_call_comes_back_with_the_state(
             assert (result.exit_code, result.ended, result.shell_restarted) == (137, "lost", True)
             assert result.output.data == b"partial\n"
     assert (await shell.run('echo "$KEEP:$PWD"; cat f')).output.data == b"kept:/tmp\nfile\n"
+
+
+async def test_a_container_killed_under_what_is_sent_to_it_is_said(
+    sandbox: DockerSandbox, tmp_path: Path
+) -> None:
+    """The engine leaves the connection open that nobody reads any more."""
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(256 << 20)
+    job = await sandbox.start_job("sleep 1000")
+
+    async def write() -> None:
+        with pytest.raises(SandboxError):
+            await job.write(bytes(8 << 20))
+
+    async def upload() -> None:
+        while True:
+            await sandbox.upload(tmp_path / "large", "up")
+
+    async def upload_until_it_ends() -> None:
+        with pytest.raises(SandboxError):
+            await upload()
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(write)
+            group.start_soon(upload_until_it_ends)
+            while not any(name.startswith("up") for name in os.listdir(tmp_path)):
+                await anyio.lowlevel.checkpoint()
+            client = ENGINE.from_env()
+            kill = client.containers.get(sandbox.ref["container"]).kill
+            await anyio.to_thread.run_sync(kill)
+            client.close()
 
 
 async def test_a_jump_of_the_wall_clock_moves_no_limit(

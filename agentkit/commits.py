@@ -16,7 +16,7 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import RunVar, checkpoint
 
-from agentkit.errors import AgentkitError, StoreError
+from agentkit.errors import AgentkitError
 from agentkit.stores import Batches, Row, Store
 
 MOST = 256
@@ -42,7 +42,7 @@ class _Waiting:
     session_id: str
     rows: Sequence[Row]
     done: anyio.Event = field(default_factory=anyio.Event)
-    error: AgentkitError | None = None
+    error: Exception | None = None
     leads: bool = False
     """It was woken to write for all that wait, its own rows among them."""
 
@@ -68,11 +68,12 @@ class _Gatherer:
             self._hand_on(batch, own)
 
     async def _write(self, store: Gathering, batch: list[_Waiting]) -> None:
+        errors: Sequence[Exception | None]
         try:
             errors = await to_thread.run_sync(
                 store.append_all, [(each.session_id, each.rows) for each in batch]
             )
-        except StoreError as error:
+        except Exception as error:  # of whatever kind: nobody may take it for written
             errors = [error] * len(batch)
         for each, error in zip(batch, errors, strict=True):
             each.error = error

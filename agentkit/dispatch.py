@@ -194,6 +194,14 @@ def _loggable(arguments: dict[str, Any] | None) -> dict[str, Any]:
     return cast("dict[str, Any]", to_jsonable_python(arguments or {}, fallback=str))
 
 
+def _data_of(result: ToolResult) -> dict[str, Any]:
+    """What the log keeps of a tool's data, which may be what no JSON can be made of."""
+    try:
+        return _loggable(dict(result.data))
+    except ValueError as error:  # it holds itself, or is nested without end
+        return {"not_kept": str(error)}
+
+
 async def _execute(run: Run, planned: Sequence[_Planned]) -> None:
     """Start each call as soon as all earlier ones that it conflicts with have ended."""
     ended = [anyio.Event() for _ in planned]
@@ -243,7 +251,7 @@ async def _call(run: Run, planned: _Planned) -> ToolFinished:
     finished = replace(
         _result(planned, "done" if result.ok else "failed", result.content),
         display=result.display,
-        data=_loggable(dict(result.data)),
+        data=_data_of(result),
         duration=round(time.monotonic() - started, 4),
     )
     if run.hooks.after_tool is not None:

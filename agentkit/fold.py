@@ -87,7 +87,9 @@ async def fold(run: Run) -> None:
     run.append(replace(fresh, tools=_with_recall(opened, run)))
     room = int(run.catalogue.model(run.lane.rung.model).context * LAST_STEPS * 4)  # characters
     steps = _last_steps(events, old, room)
-    run.append(Message(text=packet(events, run.state.plan, summary, steps), source="agentkit"))
+    order = "" if opened.role == "main" else _order(events, old)
+    text = packet(events, run.state.plan, summary, steps, order=order)
+    run.append(Message(text=text, source="agentkit"))
 
 
 async def _summary(run: Run) -> str:
@@ -119,10 +121,27 @@ def _with_recall(opened: LaneOpened, run: Run) -> tuple[dict[str, Any], ...]:
     return tuple(sorted([*others, entry], key=lambda each: each["function"]["name"]))
 
 
+def _order(events: Sequence[Event], lane: str) -> str:
+    """What a lane beside the session's own was opened to do: its first message, word for word."""
+    for event in reversed(events):
+        if isinstance(event, Folded) and event.to == lane:
+            lane = event.lane  # it took the place of that one
+    return next((e.text for e in events if isinstance(e, Message) and e.lane == lane), "")
+
+
 def packet(
-    events: Sequence[Event], plan: Sequence[dict[str, Any]], summary: str, last_steps: str
+    events: Sequence[Event],
+    plan: Sequence[dict[str, Any]],
+    summary: str,
+    last_steps: str,
+    *,
+    order: str = "",
 ) -> str:
-    """The first message of the new lane."""
+    """The first message of the new lane.
+
+    Args:
+        order: what this lane is to do of the user's task, where that is not all of it.
+    """
     said = [text for event in events if (text := _users_words(event))]
     parts = ["[The context was folded. This is what was kept of it.]"]
     parts += facts.kept(events)
@@ -135,7 +154,10 @@ def packet(
     parts.append(f"<summary>\n{summary}\n</summary>")
     if last_steps:
         parts.append(f"<last-steps>\n{last_steps}\n</last-steps>")
-    parts.append("[Go on with the task. `recall` reads back what was folded.]")
+    if order:
+        parts.append(f"<order>\n{order}\n</order>")
+    what = "this order, and nothing else" if order else "the task"
+    parts.append(f"[Go on with {what}. `recall` reads back what was folded.]")
     return "\n\n".join(parts)
 
 

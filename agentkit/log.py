@@ -123,8 +123,9 @@ class EventLog:
 
     async def events(self) -> list[Event]:
         """All events so far, in order, those not yet committed too."""
-        stored = await to_thread.run_sync(read, self._store, self.session_id)
-        return [*stored, *self._pending]
+        async with self._writing:  # a commit of another lane would move some from here to there
+            stored = await to_thread.run_sync(read, self._store, self.session_id)
+            return [*stored, *self._pending]
 
     @contextmanager
     def watch(self) -> Generator[Watch]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from agentkit.commits import commit
 from agentkit.errors import AgentkitError, StoreError
-from agentkit.events import Message
-from agentkit.log import as_row, read
+from agentkit.events import Event, Message
+from agentkit.log import EventLog, as_row, read
 from agentkit.stores import Batches, Row
 from agentkit.stores.memory import MemoryStore
 from agentkit.stores.sqlite import SQLiteStore
@@ -81,6 +83,57 @@ async def test_where_the_disk_fails_each_of_the_batch_learns_it(tmp_path: Path) 
         for name in ("a", "b", "c"):
             tasks.start_soon(one, name)
     assert sorted(failed) == ["a", "b", "c"]
+
+
+async def test_a_fault_of_any_kind_is_learnt_by_each_of_the_batch(tmp_path: Path) -> None:
+    class Faulty(SQLiteStore):
+        def append_all(self, batches: Batches) -> list[AgentkitError | None]:
+            raise MemoryError("no room")
+
+    store = Faulty(tmp_path)
+    failed: list[str] = []
+
+    async def one(name: str) -> None:
+        try:
+            await commit(store, name, [row(1)])
+        except MemoryError:
+            failed.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        for name in ("a", "b", "c"):
+            tasks.start_soon(one, name)
+    assert sorted(failed) == ["a", "b", "c"]
+
+
+async def test_events_that_are_read_while_others_commit_have_no_gap_and_no_repeat() -> None:
+    """A commit that ends during the read moves events out of what is pending."""
+    reading, go_on = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        immediate = False
+
+        def read(self, session_id: str, after: int = 0, upto: int | None = None) -> list[Row]:
+            rows = super().read(session_id, after, upto)
+            reading.set()
+            go_on.wait(30)
+            return rows
+
+    log = EventLog(Slow(), "s")
+    for number in range(3):
+        log.append(Message(text=str(number)))
+
+    async def commit_meanwhile() -> None:
+        await to_thread.run_sync(reading.wait, 30)
+        async with anyio.create_task_group() as inner:
+            inner.start_soon(log.commit)
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+
+    found: list[Event] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(commit_meanwhile)
+        found = await log.events()
+    assert [event.seq for event in found] == [1, 2, 3]
 
 
 async def test_memory_needs_no_thread_and_refuses_the_same() -> None:

@@ -10,7 +10,14 @@ import pytest
 
 from agentkit import Agent, Ladder, Limits, ToolError, UsageError, tool
 from agentkit.errors import ContextOverflow
-from agentkit.events import Folded, LaneOpened, ModelAdvised, ModelRequested, ToolFinished
+from agentkit.events import (
+    Folded,
+    LaneOpened,
+    Message,
+    ModelAdvised,
+    ModelRequested,
+    ToolFinished,
+)
 from agentkit.fold import INSTRUCTION, fold
 from agentkit.forks import fork_lane
 from agentkit.log import read
@@ -18,6 +25,7 @@ from agentkit.models.catalogue import Catalogue
 from agentkit.recall import as_turns, recall_tool
 from agentkit.stores.memory import MemoryStore
 from agentkit.testing import Call, FakeDeepSeek, Reply, assert_prefix_stable
+from agentkit.tools import subagents
 
 pytestmark = pytest.mark.anyio
 TASK = "Read everything. The password of the day is swordfish."
@@ -232,3 +240,37 @@ async def test_a_lane_that_began_with_anothers_history_folds_into_a_fresh_one() 
     opened = [each for each in events(agent, "s") if isinstance(each, LaneOpened)]
     assert opened[-2].replays
     assert opened[-1].replays == ""
+
+
+async def test_a_folded_subagent_keeps_its_order_also_when_it_is_folded_again() -> None:
+    """The user's words alone would have it do the whole task."""
+    order = "Read all pages and say which is the longest. Change nothing."
+    read_so_far = 0
+
+    def answer(request: dict[str, Any]) -> Reply:
+        nonlocal read_so_far
+        said = str(request["messages"])
+        if request["messages"][-1]["content"] == INSTRUCTION:
+            return Reply(content="Pages were read.")
+        if "You are a subagent" not in said:
+            done = len(request["messages"]) > 2
+            return Reply("Done.") if done else Reply(calls=[Call("task", {"prompt": order})])
+        read_so_far += 1
+        if read_so_far > 24:
+            return Reply("The ninth is.")
+        return Reply(calls=[Call("page", {"number": read_so_far})])
+
+    with FakeDeepSeek(answer) as server:
+        one = Ladder.single("deepseek-flash")
+        agent = replace(make(server, window=9_000), tools=[page, *subagents()], ladder=one)
+        result = await agent.run(TASK)
+    log = events(agent, result.session_id)
+    folds = [event for event in log if isinstance(event, Folded)]
+    assert len(folds) >= 2
+    for each in folds:
+        packet = next(e.text for e in log if isinstance(e, Message) and e.lane == each.to)
+        assert packet.count(order) == 1
+        assert "Go on with this order" in packet
+    assert result.output == "Done."
+    assert read_so_far == 25
+    assert server.violations == []

@@ -41,6 +41,7 @@ from agentkit.stores import Row
 from agentkit.stores.memory import MemoryStore
 from agentkit.testing import Call as Asks
 from agentkit.testing import FakeDeepSeek, Reply, assert_prefix_stable
+from agentkit.tool import ToolResult
 
 pytestmark = pytest.mark.anyio
 
@@ -200,6 +201,36 @@ async def test_empty_answers_are_nudged_once_and_then_a_failure() -> None:
     with FakeDeepSeek(lambda _request: Reply(content="  ")) as server:
         result = await make(server, ladder=Ladder.single("deepseek-flash")).run("Go.")
     assert (result.status, result.exit_code, len(server.requests)) == ("failed", 1, 2)
+
+
+@pytest.mark.parametrize("value", ["[" * 300 + "]" * 300, "1e999"], ids=["deep", "infinite"])
+async def test_arguments_that_cannot_be_kept_are_the_models_to_mend(value: str) -> None:
+    @tool
+    async def take(value: Any) -> str:
+        """Take anything."""
+        return "took"
+
+    script = [asks(Asks("take", f'{{"value": {value}}}')), says("ok")]
+    with FakeDeepSeek(script) as server:
+        agent = make(server, take)
+        result = await agent.run("Go.")
+    assert result.ok
+    assert [each.status for each in results(agent, result)] == ["invalid"]
+
+
+async def test_data_of_a_tool_that_no_log_can_hold_ends_nothing() -> None:
+    @tool
+    async def loop() -> ToolResult:
+        """Give data that holds itself."""
+        data: dict[str, Any] = {}
+        data["self"] = data
+        return ToolResult("Here.", data=data)
+
+    with FakeDeepSeek([asks(Asks("loop", {})), says("ok")]) as server:
+        agent = make(server, loop)
+        result = await agent.run("Go.")
+    assert result.ok
+    assert [(each.status, each.content) for each in results(agent, result)] == [("done", "Here.")]
 
 
 @pytest.mark.parametrize("text", ["I will now", ""])

@@ -6,6 +6,7 @@ that led to the work, and its head is the same for all reviews, so the second on
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,8 @@ async def review(run: Run, check: str) -> Verdict:
         except (ModelError, UnusableAnswer) as error:
             return Verdict(None, f"the reviewer could not be asked: {error}")
         first, _, rest = answer.content.strip().partition("\n")
-        word = first.strip(" *#.:,").upper()
-        if word.startswith(("YES", "NO")):
-            why = f"{first.strip(' *#')[3:].strip(' :.,*-')}\n{rest}".strip()
-            return Verdict(word.startswith("YES"), why or first)
+        word = re.match(r"[ *#]*(yes|no)\b", first, re.IGNORECASE)
+        if word:
+            why = f"{first[word.end() :].strip(' :.,*-')}\n{rest}".strip()
+            return Verdict(word[1].upper() == "YES", why or first)
     return Verdict(None, "the reviewer gave no verdict, twice")

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 _FENCE = re.compile(r"\s*```(?:json|JSON)?[ \t]*\n?(.*?)\n?[ \t]*```\s*", re.DOTALL)
+_DEEPEST = 100
+"""Levels of objects and arrays. No tool takes so many; what checks and keeps them ends at 255."""
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])", re.DOTALL)
 _STRINGS = re.compile(_STRING, re.DOTALL)
@@ -104,7 +107,24 @@ def _object(value: object, repairs: tuple[str, ...]) -> Parsed | Broken:
     if not isinstance(value, dict):
         kind = "an array" if isinstance(value, list) else repr(value)[:40]
         return Broken(f"the arguments must be one JSON object, not {kind}")
+    if _is_deep(cast("dict[str, Any]", value)):
+        return Broken("it is nested too deeply")
     return Parsed(cast("dict[str, Any]", value), repairs)
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [each for outer in level for each in _inside(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def _broken(text: str, error: ValueError) -> Broken:
@@ -131,8 +151,19 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _Refused(f"the number {text[:20]} is too large")
+    return number
+
+
 def _constant(name: str) -> NoReturn:
     raise _Refused(f"{name} is not JSON")
 
 
-_STRICT: dict[str, Any] = {"object_pairs_hook": _pairs, "parse_constant": _constant}
+_STRICT: dict[str, Any] = {
+    "object_pairs_hook": _pairs,
+    "parse_constant": _constant,
+    "parse_float": _number,
+}

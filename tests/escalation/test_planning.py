@@ -190,9 +190,10 @@ async def test_a_confirmed_statement_is_judged_again_only_on_another_tree(
     assert len(commands) == 1
 
 
-async def test_a_reviewer_without_a_verdict_is_not_a_yes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["Hard to say.", "Yesterday it did not.", "Nobody can tell."])
+async def test_a_reviewer_without_a_verdict_is_not_a_yes(tmp_path: Path, words: str) -> None:
     def script(request: dict[str, Any]) -> Reply:
-        return Reply("Hard to say.") if is_reviewer(request) else finish()
+        return Reply(words) if is_reviewer(request) else finish()
 
     told = await play(tmp_path, script, ONE, checks=["review: all is well"])
     assert told.result.status == "failed"

@@ -32,6 +32,9 @@ class Limits:
             value = getattr(self, name)
             if value is not None and (math.isnan(value) or value < 0):
                 raise ValueError(f"{name} must be 0 or more seconds, or None; got {value}")
+        for name in ("keep", "flood"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more bytes; got {getattr(self, name)}")
 
 
 def clock() -> float:

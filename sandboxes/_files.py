@@ -54,6 +54,10 @@ class Files:
     def absolute(self, path: str) -> str:
         if "\0" in path or not path:
             raise FileError(path, "other", f"{path!r} is not a path")
+        try:
+            path.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise FileError(repr(path), "other", f"{path!r} is not a path") from None
         return posixpath.normpath(posixpath.join(self._workdir, path)).replace("//", "/", 1)
 
     async def read(self, path: str, max_bytes: int) -> bytes:

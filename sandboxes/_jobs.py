@@ -23,7 +23,7 @@ from agentkit.sandboxes._control import Control, Host, Target
 from agentkit.sandboxes._files import Files
 from agentkit.sandboxes._records import Record, Scanner, new_nonce
 from agentkit.sandboxes._scripts import quote
-from agentkit.sandboxes._shell import ShellKind, reject_nul
+from agentkit.sandboxes._shell import ShellKind, check_names, reject_nul
 from agentkit.sandboxes._shield import shielded
 
 __all__ = ["Jobs", "RunningJob"]
@@ -121,7 +121,8 @@ class Jobs:
     async def start(
         self, command: str, *, name: str | None, cwd: str, env: Mapping[str, str], keep: int
     ) -> RunningJob:
-        reject_nul(command, cwd, *env, *env.values())
+        check_names(env)
+        reject_nul(command, cwd, *env.values())
         known = {info.name: info for info in await self.list()}
         name = name or self._free_name(known)
         if not name.replace("-", "").replace("_", "").isalnum():

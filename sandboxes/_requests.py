@@ -15,6 +15,7 @@ __all__ = [
     "State",
     "apart_body",
     "is_plain",
+    "no_option",
     "parse_report",
     "parse_state",
     "plain_epilogue",
@@ -240,9 +241,9 @@ def _redirect(dialect: Dialect, split: bool) -> str:
     return f">&{out} 2>&{err if split else out} {out}>&- {err}>&-"
 
 
-def _text(command: str) -> str:
-    """The word for eval, which must not take a command's minus for an option of its own."""
-    return quote(f" {command}" if command.startswith("-") else command)
+def no_option(command: str) -> str:
+    """The same command, in a form that a shell does not take for an option of its own."""
+    return f" {command}" if command.startswith("-") else command
 
 
 def shell_body(dialect: Dialect, command: str, *, status: int, split: bool) -> str:
@@ -256,7 +257,9 @@ def shell_body(dialect: Dialect, command: str, *, status: int, split: bool) -> s
     trailing = len(command) - len(command.rstrip("\\"))
     command += "\\" * (trailing % 2)
     before = f"(exit {status}) || " if status else ""
-    return f"{before}\\command eval {_text(command)} </dev/null {_redirect(dialect, split)}"
+    return (
+        f"{before}\\command eval {quote(no_option(command))} </dev/null {_redirect(dialect, split)}"
+    )
 
 
 def apart_body(
@@ -270,7 +273,7 @@ def apart_body(
 ) -> str:
     """Run a command in a child of C, apart from its state."""
     exports = "".join(f"export {name}={quote(value)} && " for name, value in env.items())
-    inner = f"cd -- {quote(cwd)} && {exports}eval {_text(command)}"
+    inner = f"cd -- {quote(cwd)} && {exports}eval {quote(no_option(command))}"
     return f"( {inner} ) {stdin} {_redirect(dialect, split)}"
 
 

@@ -35,8 +35,9 @@ from agentkit.sandboxes._files import Files
 from agentkit.sandboxes._forking import Forking
 from agentkit.sandboxes._jobs import Jobs
 from agentkit.sandboxes._pty import PtySession, Terminal, check_size
+from agentkit.sandboxes._requests import no_option
 from agentkit.sandboxes._saved import StateKeeper, end_lost_commands
-from agentkit.sandboxes._shell import PersistentShell, ShellKind, reject_nul
+from agentkit.sandboxes._shell import PersistentShell, ShellKind, check_names, reject_nul
 from agentkit.sandboxes._shield import shielded
 from agentkit.sandboxes._transfer import Transfer
 
@@ -223,13 +224,14 @@ class RuntimeSandbox(Forking, ABC):
         env: Mapping[str, str] | None = None,
     ) -> Pty:
         self._check_open()
-        reject_nul(command, *(env or {}), *(env or {}).values())
+        check_names(env or {})
+        reject_nul(command, *(env or {}).values())
         check_size(rows, columns)
         await self._control.open()
         self._made += 1
         cookie = f"{self._id}.@pty{self._made}-{secrets.token_hex(2)}."
         variables = {"TERM": "xterm-256color", **(env or {}), "AK_SHELL": cookie, "AK_CMD": cookie}
-        argv = ["/bin/sh", "-c", _TERMINAL, "agentkit", self._kind, command]
+        argv = ["/bin/sh", "-c", _TERMINAL, "agentkit", self._kind, no_option(command)]
         argv.append(self._files.absolute(cwd or self._workdir))
         # Half a terminal could not be ended.
         try:

@@ -18,7 +18,7 @@ from agentkit.sandboxes._records import Record, Scanner, new_nonce
 from agentkit.sandboxes._saved import StateKeeper
 from agentkit.sandboxes._scripts import SUPERVISOR
 
-__all__ = ["PersistentShell", "ShellKind", "reject_nul"]
+__all__ = ["PersistentShell", "ShellKind", "check_names", "reject_nul"]
 
 ShellKind = Literal["auto", "bash", "sh"]
 
@@ -110,7 +110,8 @@ class PersistentShell:
         split: bool,
     ) -> ExecResult:
         """Run in a child of this shell, which keeps nothing of it."""
-        reject_nul(command, cwd, *env, *env.values())
+        check_names(env)
+        reject_nul(command, cwd, *env.values())
         async with self._lock:
             await self._ready()
             call = self._new_call(limits, split=split)
@@ -536,5 +537,19 @@ async def _nothing(seconds: float) -> bool:
 
 
 def reject_nul(*texts: str) -> None:
+    """Refuse what no shell can be told."""
     if any("\0" in text for text in texts):
         raise ValueError("a command cannot contain a NUL character; the shell would cut it there")
+    try:
+        "".join(texts).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"a command cannot contain half a character: {error.object[error.start]!r} alone"
+        ) from None
+
+
+def check_names(env: Mapping[str, str]) -> None:
+    """Refuse names of variables that no shell takes; some would be taken for commands."""
+    for name in env:
+        if not (name.isascii() and name.isidentifier()):
+            raise ValueError(f"a variable's name is letters, digits and _; got {name!r}")

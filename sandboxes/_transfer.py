@@ -33,6 +33,8 @@ from agentkit.sandboxes._scripts import quote
 __all__ = ["Transfer"]
 
 _CHUNK = 1 << 18
+_ENGLISH = {"LC_ALL": "C"}
+"""So that what goes wrong can be told from the words for it."""
 _FAREWELL = 10.0
 """Seconds for the other side to read the last word and go."""
 _TAR = "command -v tar >/dev/null 2>&1"
@@ -146,7 +148,7 @@ class Transfer:
             f"{{ {_RECEIVE}\n}} | ( {command} ); {_report(nonce)}"
             f'; IFS= read -r z && [ "$z" = end ] || {undo}'
         )
-        channel = await self._host.spawn(["/bin/sh", "-c", script])
+        channel = await self._host.spawn(["/bin/sh", "-c", script], _ENGLISH)
         reader = _Reader(channel, nonce)
 
         async def push(data: bytes) -> None:
@@ -175,7 +177,8 @@ class Transfer:
         self, path: str, command: str, local: Path, consume: Callable[[BinaryIO], None]
     ) -> None:
         nonce = new_nonce()
-        channel = await self._host.spawn(["/bin/sh", "-c", f"{command}; {_report(nonce)}"])
+        script = f"{command}; {_report(nonce)}"
+        channel = await self._host.spawn(["/bin/sh", "-c", script], _ENGLISH)
         reader = _Reader(channel, nonce)
         try:
             await self._consume(path, reader, consume)
@@ -202,7 +205,9 @@ class Transfer:
 
 
 def _report(nonce: str) -> str:
-    return f"printf '\\036%s:%s:%s\\036\\n' {nonce} $? {nonce}"
+    """On both streams, as the engine does not keep the order between them."""
+    record = f"printf '\\036%s:%s:%s\\036\\n' {nonce} $k {nonce}"
+    return f"k=$?; {record} >&2; {record}"
 
 
 def _unread(path: str, text: bytes) -> str:
@@ -214,11 +219,13 @@ class _Reader:
 
     def __init__(self, channel: Channel, nonce: str) -> None:
         self._channel = channel
-        self._scanner = Scanner()
+        self._scanner, self._other = Scanner(), Scanner()
         self._scanner.expect([nonce])
+        self._other.expect([nonce])
         self._pieces: deque[bytes] = deque()
         self._words = b""
         self._code: int | None = None
+        self._all_said = False
 
     async def next(self, wait: float = math.inf) -> bytes | None:
         """Return some data; b"" at the end, None where there was none for ``wait`` seconds."""
@@ -234,7 +241,11 @@ class _Reader:
         except ChannelClosed as error:
             raise SandboxError("the stream broke in a file transfer", tried=str(error)) from error
         if stream != STDOUT:
-            self._words = (self._words + data)[-4096:]
+            for piece in self._other.feed(data):
+                if isinstance(piece, Record):
+                    self._all_said = True
+                else:
+                    self._words = (self._words + piece)[-4096:]
             return
         for piece in self._scanner.feed(data):
             if isinstance(piece, Record):
@@ -246,6 +257,8 @@ class _Reader:
         while await self.next():
             pass
         if self._code:
+            while not self._all_said:
+                await self._receive()
             raise error(self._words)
 
 

@@ -158,6 +158,25 @@ class SandboxConformance:
             with pytest.raises(ValueError, match="NUL"):
                 await call("echo a\0b")
 
+    async def test_what_no_shell_can_be_told_is_refused(
+        self, shell: Shell, sandbox: Sandbox
+    ) -> None:
+        for call in (sandbox.exec, sandbox.start_job, sandbox.open_pty):
+            for name in ("", "A B", "A;echo taken for a command", "1A", "A\n"):
+                with pytest.raises(ValueError, match="variable's name"):
+                    await call("echo", env={name: "1"})
+        for call in (shell.run, sandbox.exec, sandbox.start_job, sandbox.open_pty):
+            with pytest.raises(ValueError, match="half a character"):
+                await call("echo \ud83d")
+        for call in (shell.run, sandbox.exec):
+            with pytest.raises(ValueError, match="0 or more bytes"):
+                await call("echo", keep=-1)
+        with pytest.raises(FileError, match="not a path"):
+            await sandbox.read_file("\ud83d")
+        # No option of the shell's.
+        for call in (shell.run, sandbox.exec):
+            assert (await call("-x")).exit_code == 127
+
     async def test_a_megabyte_command_runs(self, shell: Shell) -> None:
         result = await shell.run(f": '{'x' * 1_000_000}'; echo ok", timeout=60)
         assert result.output.data == b"ok\n"
@@ -286,6 +305,8 @@ class SandboxConformance:
         assert os.readlink(back / "link") == "/etc/passwd"
         with pytest.raises(FileError, match="exists already"):
             await sandbox.download("up", back)
+        with pytest.raises(FileError, match="File exists"):
+            await sandbox.upload(source, "one")
 
     async def test_search_finds_lines(self, sandbox: Sandbox) -> None:
         await sandbox.write_file("src/a.py", b"one\nneedle 1\n")

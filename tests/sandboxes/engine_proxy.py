@@ -20,7 +20,7 @@ class EngineProxy:
 
     def __init__(self, folder: Path, changes: dict[bytes, bytes] | None = None) -> None:
         self._path = folder / "engine.sock"
-        self._changes = changes or {}
+        self._changes = {} if changes is None else changes
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -22,6 +22,7 @@ from docker.errors import APIError
 from agentkit.errors import EngineUnavailable, SandboxGone
 from agentkit.sandbox import Sandbox
 from agentkit.sandboxes import Container, Docker
+from agentkit.sandboxes._engine import connect
 
 from .conftest import ours
 from .engine_proxy import EngineProxy
@@ -115,6 +116,26 @@ async def test_an_engine_that_is_too_old(tmp_path: Path) -> None:
             server.shutdown()
     assert "1.24" in str(caught.value)
     assert "Docker" in caught.value.hint
+
+
+async def test_another_engine_at_the_same_address(client: Any, tmp_path: Path) -> None:
+    """What one said of itself is not taken for the other's."""
+    told = client.api._get(client.api._url("/_ping")).headers["Server"].encode()
+    changes: dict[bytes, bytes] = {}
+    proxy = EngineProxy(tmp_path, changes)
+    await proxy.start()
+    try:
+        engines = [await connect(proxy.address), await connect(proxy.address)]
+        changes[told] = told[::-1]
+        engines += [await connect(proxy.address), await connect(proxy.address)]
+        first, again, other, still_other = (each.facts for each in engines)
+        assert first is again
+        assert other is not first
+        assert other is still_other
+        for each in engines:
+            await each.close()
+    finally:
+        await proxy.cut()
 
 
 async def test_something_that_is_no_engine(tmp_path: Path) -> None:

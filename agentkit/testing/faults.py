@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from agentkit.errors import UsageError
 from agentkit.testing.script import Call, Reply
@@ -100,14 +100,22 @@ def _raw_newline(text: str) -> str:
 
 
 def _without_first(text: str) -> str:
-    fields = json.loads(text)
-    return json.dumps(dict(list(fields.items())[1:]))
+    return json.dumps(dict(list(_fields(text).items())[1:]))
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """The arguments of a call; none where the script's own are no object."""
+    try:
+        found: object = json.loads(text)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _leaked(reply: Reply) -> Reply:
     calls = "\n".join(
         f'<｜DSML｜invoke name="{call.name}">\n'
-        + "\n".join(_parameter(name, value) for name, value in json.loads(call.text).items())
+        + "\n".join(_parameter(name, value) for name, value in _fields(call.text).items())
         + "\n</｜DSML｜invoke>"
         for call in reply.calls
     )
@@ -142,7 +150,7 @@ CHANGES: dict[str, _Change] = {
     "args-fenced": _text(lambda text: f"```json\n{text}\n```"),
     "args-empty": _text(lambda _: "{}"),
     "args-missing": _text(_without_first),
-    "args-mistyped": _text(lambda text: json.dumps({key: ["x"] for key in json.loads(text)})),
+    "args-mistyped": _text(lambda text: json.dumps({key: ["x"] for key in _fields(text)})),
     "unknown-tool": _first(lambda call: replace(call, name=call.name + "_v2")),
     "length": lambda reply: replace(
         _text(lambda text: text[: len(text) // 2])(reply), finish_reason="length"

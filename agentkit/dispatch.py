@@ -31,7 +31,7 @@ from agentkit.models.arguments import Broken, nearest_name, parse_arguments
 from agentkit.models.types import ToolCall
 from agentkit.outputs import capped, keep
 from agentkit.subagents import carry_out
-from agentkit.tool import Claim, Tool, ToolContext, ToolResult
+from agentkit.tool import PLAN, Claim, Tool, ToolContext, ToolResult
 
 if TYPE_CHECKING:
     from agentkit.run import Run
@@ -119,7 +119,7 @@ def _plan(run: Run, call: ToolCall) -> _Planned:
     planned.repairs = parsed.repairs
     try:
         planned.arguments = tool.check(parsed.value)
-        planned.claims = tool.claims(planned.arguments)
+        planned.claims = (*tool.claims(planned.arguments), *((PLAN,) if tool.ends_run else ()))
     except ToolError as error:
         text = f"ERROR: not executed. {error}"
         planned.finished = _result(planned, "invalid", text)

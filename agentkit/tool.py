@@ -35,14 +35,17 @@ class Claim:
     """What a call touches, so that calls of one turn can run side by side.
 
     Two calls run in the model's order when they claim the same resource (``*`` is every
-    resource) and at least one of them writes it; all others may overlap.
+    resource) and at least one of them writes it, or both claim it in turn; others may overlap.
     """
 
     resource: str = "*"
     write: bool = True
+    in_turn: bool = False
+    """Nothing that belongs to the workspace is written, yet the order counts."""
 
     def conflicts(self, other: Claim) -> bool:
-        return (self.write or other.write) and _meet(self.resource, other.resource)
+        ordered = self.write or other.write or (self.in_turn and other.in_turn)
+        return ordered and _meet(self.resource, other.resource)
 
 
 def _meet(one: str, other: str) -> bool:
@@ -54,6 +57,8 @@ def _meet(one: str, other: str) -> bool:
 
 READS_ALL = Claim("*", write=False)
 WRITES_ALL = Claim("*", write=True)
+PLAN = Claim("plan", write=False, in_turn=True)
+"""The plan and its checks: what sets it, and what ends the work by them, go one after the other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from agentkit.errors import ToolError
 from agentkit.events.work import is_statement
-from agentkit.tool import READS_ALL, Claim, ToolContext, ToolResult, tool
+from agentkit.tool import PLAN, READS_ALL, Claim, ToolContext, ToolResult, tool
 from agentkit.tools._text import clip_line
 
 MOST_STEPS = 30
@@ -34,7 +34,7 @@ def _claims(arguments: dict[str, Any]) -> tuple[Claim, ...]:
     """
     steps: list[Any] = arguments.get("steps") or []
     checked = any(isinstance(each, dict) and "check" in each for each in steps)
-    return (Claim("plan", write=False), *((READS_ALL,) if checked else ()))
+    return (PLAN, *((READS_ALL,) if checked else ()))
 
 
 def _checks(arguments: Mapping[str, Any]) -> list[str] | None:

@@ -11,7 +11,7 @@ event by event; with tools from the log, each request must have the very bytes t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,7 @@ from agentkit.state import State
 from agentkit.stores.memory import MemoryStore
 from agentkit.testing.script import Call, Reply
 from agentkit.testing.server import FakeDeepSeek
-from agentkit.tool import READS_ALL, WRITES_ALL, Tool, ToolContext, ToolResult
+from agentkit.tool import PLAN, READS_ALL, WRITES_ALL, Tool, ToolContext, ToolResult
 
 Tools = Literal["log", "live"]
 
@@ -59,6 +59,11 @@ _SURROUNDINGS = (
     "[The session goes on in the sandbox",
     "[The workspace was put back",
     "[The user took back",
+    "[There are ",
+    "[Used so far: ",
+    "[It is now ",
+    "[Since you last worked, ",
+    "[AGENTS.md was ",
 )
 """Starts of notes that tell of the world, which a replay does not have."""
 
@@ -257,20 +262,24 @@ class _Results:
         self.enders: set[str] = {"finish"}
         asked: dict[str, ToolCall] = {}
         looked_at: list[str] = []
-        plan: e.PlanUpdated | None = None
+        planning: list[e.ToolStarted] = []
         for each in events:
             if isinstance(each, e.ModelResponded):
                 asked.update({call.id: call for call in each.calls})
             elif isinstance(each, e.CheckPassed | e.CheckFailed):
                 looked_at.append(each.command)
             elif isinstance(each, e.ToolStarted) and each.tool == "plan":
-                looked_at, plan = [], None
+                planning.append(each)  # several of one answer take turns
+                looked_at = looked_at if len(planning) > 1 else []
             elif isinstance(each, e.PlanUpdated):
-                plan = each
+                while planning and _names(planning[0].arguments["steps"]) != _names(each.steps):
+                    planning.pop(0)  # that one was refused
+                if planning:
+                    self.plans[planning.pop(0).call_id] = tuple(looked_at), each
+                looked_at = []
             elif isinstance(each, e.ToolFinished):
                 self._take(each, asked.get(each.call_id))
-                if each.tool == "plan" and plan is not None:
-                    self.plans[each.call_id] = tuple(looked_at), plan
+                planning = [other for other in planning if other.call_id != each.call_id]
 
     def _take(self, finished: e.ToolFinished, call: ToolCall | None) -> None:
         if finished.status == "invalid":
@@ -294,7 +303,7 @@ class _Results:
     def tool(self, function: Mapping[str, Any]) -> Tool:
         """A tool with the recorded schema, which gives the recorded results."""
         name = str(function["name"])
-        claim = WRITES_ALL if name in self.writers else READS_ALL
+        claims = (WRITES_ALL if name in self.writers else READS_ALL, *((PLAN,) * (name == "plan")))
 
         async def run(context: ToolContext, _arguments: dict[str, Any]) -> ToolResult:
             waiting = self.by_call.get(context.call_id)
@@ -323,7 +332,7 @@ class _Results:
             function.get("parameters") or {"type": "object", "properties": {}},
             run,
             check=check,
-            claims=lambda _: (claim,),
+            claims=lambda _: claims,
             ends_run=name in self.enders,
         )
 
@@ -337,6 +346,10 @@ def _key(arguments: str) -> str:
         return json.dumps(json.loads(arguments), sort_keys=True)
     except ValueError:
         return arguments
+
+
+def _names(steps: Iterable[Any]) -> list[str]:
+    return [str(each["step"]) for each in steps]
 
 
 class _Recorded:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentkit import Agent, ToolContext, tool
+from agentkit import Agent, Limits, ToolContext, tool
 from agentkit import events as e
 from agentkit.errors import SessionError, UsageError
 from agentkit.exports import export
@@ -158,9 +158,43 @@ async def test_a_session_plays_again_byte_for_byte(events: list[e.Event]) -> Non
     assert found.compared > 20
 
 
-async def test_steering_limits_and_interruptions_play_again(tmp_path: Path) -> None:
-    from agentkit import Limits
+async def test_what_later_runs_are_told_of_time_and_money_plays_again(tmp_path: Path) -> None:
+    limits = Limits(deadline=3_600, cost_usd=0.5)
+    recorded = await a_session(tmp_path, ["One.", "Two.", "Three."], "a", "b", "c", limits=limits)
+    told = [each.text for each in recorded if isinstance(each, e.Message)]
+    assert len([text for text in told if text.startswith("[There are ")]) == 3
+    found = await replay(recorded)
+    assert found.drift is None, found.drift
 
+
+async def test_calls_that_set_the_plan_or_end_by_it_take_turns_and_play_again(
+    tmp_path: Path,
+) -> None:
+    """The first runs a command and the second does not, so side by side the second was first."""
+    first = {"steps": [{"step": "one", "status": "done", "check": "true"}]}
+    second = {"steps": [{"step": "two", "status": "pending", "check": "test -e b.txt"}]}
+    end = Call("finish", {"summary": "done"})
+    script = [
+        Reply(calls=[Call("plan", first), Call("plan", second), end]),
+        Reply(calls=[Call("bash", {"command": "touch b.txt"})]),
+        Reply(calls=[end]),
+    ]
+    recorded = await a_session(tmp_path, script, "go")
+    plans = [each.steps[0]["step"] for each in recorded if isinstance(each, e.PlanUpdated)]
+    assert plans == ["one", "two"]
+    checked = [
+        (x.type, x.command) for x in recorded if isinstance(x, e.CheckPassed | e.CheckFailed)
+    ]
+    assert checked == [
+        ("check.passed", "true"),
+        ("check.failed", "test -e b.txt"),
+        ("check.passed", "test -e b.txt"),
+    ]
+    found = await replay(recorded)
+    assert found.drift is None, found.drift
+
+
+async def test_steering_limits_and_interruptions_play_again(tmp_path: Path) -> None:
     script = [Reply(calls=[Call("bash", {"command": f"echo {n}"})]) for n in range(4)]
     recorded = await a_session(
         tmp_path, [*script, "One.", "Two."], "go", "on", limits=Limits(turns=5)

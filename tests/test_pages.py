@@ -1,4 +1,4 @@
-"""The programs on our two documentation pages run as they stand."""
+"""Programs and definitions on the pages of the documentation run as they stand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[1] / "docs"
 PROGRAMS = [
     pytest.param(code, id=f"{page}-{number}")
-    for page in ("models.md", "testing.md")
+    for page in ("escalation.md", "mcp.md", "models.md", "planning.md", "testing.md", "tools.md")
     for number, code in enumerate(
         re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL), 1
     )

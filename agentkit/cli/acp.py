@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
+from agentkit.cli.hosting import LogLevel, agent_for, settings_for, until_a_signal
 from agentkit.cli.options import Options, takes_options
-from agentkit.errors import AuthenticationFailed, SessionError, UsageError
+from agentkit.errors import AuthenticationFailed, UsageError
 
 if TYPE_CHECKING:
     from agentkit.acp import Opening
     from agentkit.agent import Agent
     from agentkit.cli.settings import Settings
     from agentkit.stores import Store
-
-LogLevel = Annotated[
-    str,
-    typer.Option(
-        "--log-level",
-        metavar="LEVEL",
-        help="debug, info, warning or error. [default: AGENTKIT_LOG, else info]",
-        show_default=False,
-    ),
-]
 
 
 @takes_options
@@ -74,49 +62,21 @@ def _require_package() -> None:
 
 async def _speak(given: Options, store: Store, reads: int, writes: int, variable: str) -> None:
     """Serve the editor until it goes, or a signal comes; then stop tidily."""
-    import anyio
-
     from agentkit.acp import speak
 
-    async with anyio.create_task_group() as tasks:
-
-        async def stop_at_signals() -> None:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    tasks.cancel_scope.cancel()
-
-        tasks.start_soon(stop_at_signals)
+    async with until_a_signal():
         make = partial(_agent, given, store)
         await speak(make, store=store, stdin=reads, stdout=writes, key_variable=variable)
-        tasks.cancel_scope.cancel()
 
 
 def _agent(given: Options, store: Store, opening: Opening) -> Agent:
     """A new session's agent by the options and the folder's own file; another's as it began."""
-    from agentkit.cli.build import make_agent
-    from agentkit.cli.run import ground_of
-    from agentkit.hooks import Hooks
-
-    settings = _settings(given, opening)
-    if settings.workspace_mode == "copy":
-        raise SessionError(
-            "this session works on a copy of its folder", hint="Go on with `agentkit resume`"
-        )
-    _require_key(settings)
-    ground = ground_of(settings, store, opening.session_id, apply=False)
-    return make_agent(settings, ground, store, hooks=Hooks(), progress=_progress)
-
-
-def _settings(given: Options, opening: Opening) -> Settings:
-    from agentkit.cli.settings import settle
-
     if opening.started is None:
         folder = None if (given.sandbox or "").startswith("container:") else str(opening.folder)
-        return settle(replace(given, workspace=folder))
-    stored: dict[str, Any] = dict(opening.started.settings)
-    if "preset" not in stored:
-        raise SessionError("this session was not begun by the `agentkit` command")
-    return settle(Options(base_url=given.base_url, api_key_env=given.api_key_env), stored)
+        given = replace(given, workspace=folder)
+    settings = settings_for(given, opening.started)
+    _require_key(settings)
+    return agent_for(settings, store, opening.session_id, _progress)
 
 
 def _require_key(settings: Settings) -> None:

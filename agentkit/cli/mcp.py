@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agentkit.cli.acp import LogLevel
+from agentkit.cli.hosting import LogLevel, agent_for, settings_for, until_a_signal
 from agentkit.cli.options import Options, takes_options
-from agentkit.errors import SessionError
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
@@ -44,38 +42,15 @@ def mcp(given: Options, log_level: LogLevel = "") -> None:
 
 async def _serve(given: Options, store: Store, reads: int, writes: int) -> None:
     """Serve the client until it goes, or a signal comes; then stop tidily."""
-    import anyio
-
     from agentkit.mcp import offer
 
-    async with anyio.create_task_group() as tasks:
-
-        async def stop_at_signals() -> None:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    tasks.cancel_scope.cancel()
-
-        tasks.start_soon(stop_at_signals)
+    async with until_a_signal():
         await offer(partial(_agent, given, store), store=store, source=reads, sink=writes)
-        tasks.cancel_scope.cancel()
 
 
 def _agent(given: Options, store: Store, opening: Opening) -> Agent:
-    """A new session's agent by the options given here, another's by its own settings."""
-    from agentkit.cli.build import make_agent
-    from agentkit.cli.run import ground_of
-    from agentkit.cli.settings import settle
-    from agentkit.hooks import Hooks
-
-    stored = opening.started.settings if opening.started is not None else None
-    if stored is not None and "preset" not in stored:
-        raise SessionError("this session was not begun by the `agentkit` command")
-    endpoint = Options(base_url=given.base_url, api_key_env=given.api_key_env)
-    settings = settle(given if stored is None else endpoint, stored)
-    if settings.workspace_mode == "copy":
-        raise SessionError("this session works on a copy: go on with `agentkit resume`")
-    ground = ground_of(settings, store, opening.session_id, apply=False)
-    return make_agent(settings, ground, store, hooks=Hooks(), progress=_progress)
+    settings = settings_for(given, opening.started)
+    return agent_for(settings, store, opening.session_id, _progress)
 
 
 def _progress(words: str) -> None:

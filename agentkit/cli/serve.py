@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentkit.cli.acp import LogLevel
+from agentkit.cli.hosting import LogLevel, agent_for, settings_for
 from agentkit.cli.options import Options, takes_options
-from agentkit.errors import SessionError, UsageError
+from agentkit.errors import UsageError
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
@@ -53,7 +54,7 @@ def serve(
     store = open_store(settings.home)
     token, fresh = kept_token(store.folder)
     service = router(
-        _agents(given, store),
+        partial(_agent, given, store),
         store=store,
         token=token,
         hosts=[*(allow_host or ()), *_own_name(host)],
@@ -72,25 +73,9 @@ def _own_name(host: str) -> list[str]:
     return [f"[{host}]" if ":" in host else host]
 
 
-def _agents(given: Options, store: Store) -> Any:
-    """Makes each session's agent: a new one's by the options, another's by its own settings."""
-    from agentkit.cli.build import make_agent
-    from agentkit.cli.run import ground_of
-    from agentkit.cli.settings import settle
-    from agentkit.hooks import Hooks
-
-    def make(opening: Opening) -> Agent:
-        stored = opening.started.settings if opening.started is not None else None
-        if stored is not None and "preset" not in stored:
-            raise SessionError("this session was not begun by `agentkit`")
-        endpoint = Options(base_url=given.base_url, api_key_env=given.api_key_env)
-        settings = settle(given if stored is None else endpoint, stored)
-        if settings.workspace_mode == "copy":
-            raise SessionError("this session works on a copy: go on with `agentkit resume`")
-        ground = ground_of(settings, store, opening.session_id, apply=False)
-        return make_agent(settings, ground, store, hooks=Hooks(), progress=_aside)
-
-    return make
+def _agent(given: Options, store: Store, opening: Opening) -> Agent:
+    settings = settings_for(given, opening.started)
+    return agent_for(settings, store, opening.session_id, _aside)
 
 
 def _aside(words: str) -> None:

@@ -1,4 +1,4 @@
-"""Hard limits over a whole run, and the account of what was spent."""
+"""Hard limits over a whole session, and the account of what was spent."""
 
 from __future__ import annotations
 

@@ -51,7 +51,39 @@ def verified(
     return rows, before
 
 
-def check_end(session_id: str, last: int, head: bytes, events: int, kept_head: bytes) -> None:
+def as_written(
+    session_id: str,
+    kept: tuple[int, bytes] | None,
+    before: bytes,
+    found: Sequence[tuple[int, str, str, str, str | None, bytes]],
+    after: int,
+    upto: int | None,
+) -> list[Row]:
+    """What a database gave for ``Store.read``, if it is what was written, to the end of the log.
+
+    Args:
+        kept: how many events the session has, and the hash of the last one, as noted beside the
+            log; None where the session is not known.
+        before: the hash of event ``after``.
+        found: seq, time, type, lane, data and hash of each event.
+
+    Raises:
+        LogDamaged: names the first event that is not.
+    """
+    events, head = kept or (0, genesis(session_id))
+    if after > events and not found:
+        return []
+    stored = (
+        (Row(seq, when, kind, lane, data or ""), hashed)
+        for seq, when, kind, lane, data, hashed in found
+    )
+    rows, last = verified(session_id, before, after, stored)
+    if upto is None or len(rows) < upto - after:
+        _check_end(session_id, after + len(rows), last, events, head)
+    return rows
+
+
+def _check_end(session_id: str, last: int, head: bytes, events: int, kept_head: bytes) -> None:
     """Compare the end of a log with what the store noted of it beside the log.
 
     Raises:

@@ -130,17 +130,7 @@ class PostgresStore:
             return kept, before, found
 
         kept, before, found = self._do(look)
-        events, head = kept or (0, chain.genesis(session_id))
-        if after > events and not found:
-            return []
-        stored = (
-            (Row(seq, when, kind, lane, data or ""), hashed)
-            for seq, when, kind, lane, data, hashed in found
-        )
-        rows, last = chain.verified(session_id, before, after, stored)
-        if upto is None or len(rows) < upto - after:
-            chain.check_end(session_id, after + len(rows), last, events, head)
-        return rows
+        return chain.as_written(session_id, kept, before, found, after, upto)
 
     def put_contents(self, session_id: str, contents: Sequence[bytes]) -> list[str]:
         def keep(db: Connection[Any]) -> list[str]:

@@ -125,17 +125,7 @@ class SQLiteStore:
                 " WHERE session = ? AND seq > ? AND seq <= ? ORDER BY seq",
                 (session_id, after, upto if upto is not None else 1 << 62),
             ).fetchall()
-        events, head = kept or (0, chain.genesis(session_id))
-        if after > events and not found:
-            return []
-        stored = (
-            (Row(seq, when, kind, lane, data or ""), hashed)
-            for seq, when, kind, lane, data, hashed in found
-        )
-        rows, last = chain.verified(session_id, before, after, stored)
-        if upto is None or len(rows) < upto - after:
-            chain.check_end(session_id, after + len(rows), last, events, head)
-        return rows
+        return chain.as_written(session_id, kept, before, found, after, upto)
 
     def put_contents(self, session_id: str, contents: Sequence[bytes]) -> list[str]:
         # Not synchronised here: the next append writes the same write-ahead log, behind this.

@@ -43,7 +43,7 @@ def _sources() -> Iterator[tuple[str, Path]]:
     for path in sorted(
         [*core.glob("*.py"), *(each for one in packages for each in one.rglob("*.py"))]
     ):
-        yield "core", path
+        yield "cli" if path.name == "__main__.py" else "core", path
     for room in ("models", "stores", "testing", "cli", "serve", "evals", "acp"):
         for path in sorted((ROOT / "agentkit" / room).rglob("*.py")):
             yield room, path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Generator
@@ -12,15 +13,32 @@ from typing import TextIO, cast
 __all__ = ["main"]
 
 INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main() -> None:
     """Run the command line and exit; no traceback reaches a user, except in debug mode."""
+    _open_closed_streams()
     # Output that the terminal's encoding cannot hold is shown as "?" and never an error.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     sys.exit(_guarded())
+
+
+def _open_closed_streams() -> None:
+    """Put the null device where a caller closed a standard stream (``<&-``, ``>&-``).
+
+    Otherwise the next file that is opened, the store's for one, would take its number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        descriptor = os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if descriptor == number:
+            os.set_inheritable(descriptor, True)
+        stream = os.fdopen(descriptor, "r" if number == 0 else "w", encoding="utf-8", closefd=False)
+        setattr(sys, name, stream)
 
 
 def _guarded() -> int:
@@ -46,7 +64,7 @@ def _guarded() -> int:
     except Exception as error:
         if os.environ.get("AGENTKIT_DEBUG") == "1":
             raise
-        return _unexpected(error)
+        return _unwritable(error) or _unexpected(error)
 
 
 @contextmanager
@@ -63,6 +81,19 @@ def _out_of_its_groups() -> Generator[None]:
 def _only(error: BaseException) -> BaseException:
     inner = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ()))
     return _only(inner[0]) if len(inner) == 1 else error
+
+
+def _unwritable(error: Exception) -> int:
+    """One line where a disk is full, also that behind standard output; 0 for any other error."""
+    if not isinstance(error, OSError) or error.errno not in _FULL:
+        return 0
+    _silence(sys.stdout)
+    where = error.filename or "standard output, or a file"
+    _say(
+        f"agentkit: {_one_line(str(where))} cannot be written: {error.strerror}. Make room, or send"
+        " the output elsewhere; `agentkit resume` goes on with a session that was begun."
+    )
+    return 1
 
 
 def _unexpected(error: Exception) -> int:

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,11 +138,11 @@ async def open_session(job: Job) -> AsyncGenerator[Session | AgentkitError]:
                 yield error
             else:
                 job.stop.session = session
-                if session.kept_head:
-                    kept = " and ".join(session.kept_head)
-                    job.view.aside(f"the session keeps its own {kept}; --cold takes today's")
-                await _show_opening(job, known)
                 try:
+                    if session.kept_head:
+                        kept = " and ".join(session.kept_head)
+                        job.view.aside(f"the session keeps its own {kept}; --cold takes today's")
+                    await _show_opening(job, known)
                     yield session
                 finally:
                     await session.__aexit__(None, None, None)
@@ -163,9 +163,10 @@ async def one_run(job: Job, session: Session, message: str) -> AgentkitError | N
     begun = False
     job.watch_changes()
     try:
-        async with anyio.create_task_group() as tasks:
+        stream = session.stream(message)  # closed at once where its events cannot be shown
+        async with aclosing(stream), anyio.create_task_group() as tasks:
             try:
-                async for event in session.stream(message):
+                async for event in stream:
                     if isinstance(event, ModelRequested) and not begun and job.changes:
                         begun = True  # the model now has the time that this takes
                         tasks.start_soon(to_thread.run_sync, job.changes.begin)

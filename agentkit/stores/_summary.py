@@ -63,7 +63,9 @@ def _storable(text: str) -> str:
 
 
 def the_one(prefix: str, matches: Iterable[str]) -> str:
-    """The only match, or a clear error."""
+    """The only match, or a clear error; nothing names no session, though all ids start so."""
+    if not prefix:
+        raise SessionError("the session's id is empty", hint="`agentkit sessions list` shows all")
     found = sorted(matches)
     if prefix in found:
         return prefix

@@ -1,0 +1,5 @@
+"""``python -m agentkit`` is ``agentkit``."""
+
+from agentkit.cli import main
+
+main()

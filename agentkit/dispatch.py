@@ -234,7 +234,8 @@ async def _execute(run: Run, planned: Sequence[_Planned]) -> None:
 
 async def _call(run: Run, planned: _Planned) -> ToolFinished:
     tool, arguments = planned.tool, planned.arguments
-    assert tool is not None and arguments is not None  # noqa: PT018 - planned as runnable
+    assert tool is not None
+    assert arguments is not None
     started = time.monotonic()
     try:
         with run.log.during(run.lane_name, planned.call.id):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from agentkit.errors import ToolError, UsageError
 from agentkit.schema import normalise
@@ -59,7 +59,7 @@ class Structured:
         from pydantic import ValidationError
 
         if self.wrapped and isinstance(value, dict) and "result" in value:
-            value = value["result"]  # pyright: ignore[reportUnknownVariableType] - validated next
+            value = cast("dict[str, Any]", value)["result"]
         try:
             return self.adapter.validate_json(json.dumps(value))  # strict types know it is JSON
         except ValidationError as error:

@@ -24,6 +24,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -218,12 +219,8 @@ def measure(trials: int) -> Costs:
 
 def worker_memory() -> float:
     """On a node: resident memory of a worker that has all it needs for a trial, in MB."""
-    import docker
-    import openai
-
-    from agentkit.evals import local
-
-    assert docker and openai and local  # noqa: PT018 - what matters is that they are loaded
+    for name in ("docker", "openai", "agentkit.evals.local"):
+        import_module(name)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -18,7 +18,8 @@ MOST_LINES = 400
 def bring_home(job: Job) -> None:
     """Called after the summary; it only reads the copy, unless ``--apply`` was said."""
     source, changes = job.ground.source, job.changes
-    assert source is not None and changes is not None  # noqa: PT018 - there is a copy
+    assert source is not None
+    assert changes is not None
     try:
         patch = copies.save_patch(changes, session_home(job.store, job.session_id))
     except (copies.TooLarge, OSError, subprocess.SubprocessError) as error:

@@ -168,8 +168,9 @@ def takes(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None
             for name, each in options.items()
         ]
         parameters.sort(key=lambda each: each.kind)
-        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] - typer reads it there
-        wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
+        shown: Any = wrapper  # typer reads the signature there
+        shown.__signature__ = inspect.Signature(parameters)
+        shown.__annotations__ = {each.name: each.annotation for each in parameters}
         return wrapper
 
     return decorate

@@ -108,8 +108,8 @@ class _Flattener:
         if not target.startswith("#"):
             raise ValueError(f"it refers to {target[:80]!r}, which lies elsewhere")
         found: Any = self._schema
-        for part in target.removeprefix("#").split("/")[1:]:
-            part = part.replace("~1", "/").replace("~0", "~")  # noqa: PLW2901 - RFC 6901
+        for escaped in target.removeprefix("#").split("/")[1:]:
+            part = escaped.replace("~1", "/").replace("~0", "~")  # RFC 6901
             if not isinstance(found, Mapping) or part not in found:
                 raise ValueError(f"it refers to {target[:80]!r}, which is not there")
             found = cast("Any", found[part])

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 
@@ -143,7 +143,7 @@ class Endpoint:
         data = await self._get("/user/balance")
         if not isinstance(data, dict):
             raise ServerFault("the balance is not an object")
-        return data  # pyright: ignore[reportUnknownVariableType] - checked by who shows it
+        return cast("dict[str, Any]", data)
 
     async def aclose(self) -> None:
         """Leave the shared client of this event loop; the last one out closes it."""

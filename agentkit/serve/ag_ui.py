@@ -67,7 +67,7 @@ async def begin(supervisor: Supervisor, body: bodies.AgUiInput, opening: Opening
         words = _words(body, told)
         await supervisor.submit(Job(opening, words))
     ignored = tuple(each.name for each in body.tools or ())
-    return Talk(adapter, opening.session_id, body.runId, after, ignored)
+    return Talk(adapter, opening.session_id, body.run_id, after, ignored)
 
 
 async def _ended(supervisor: Supervisor, session_id: str) -> None:
@@ -245,7 +245,7 @@ def _answers(adapter: Adapter, entries: Sequence[bodies.AgUiResume]) -> dict[str
     open_ = {str(each["id"]) for each in adapter.state["questions"]}
     found: dict[str, tuple[bool, str]] = {}
     for entry in entries:
-        call = entry.interruptId
+        call = entry.interrupt_id
         if call not in open_:
             raise Problem(409, f"nothing waits for the answer {call!r}")
         if call in found:

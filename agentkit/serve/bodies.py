@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from agentkit.events.tools import Risk
 
@@ -49,7 +50,7 @@ class NewMessage(_Body):
 class _AgUi(BaseModel):
     """What front ends of the AG-UI protocol send. Later versions may say more."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", alias_generator=to_camel)
 
 
 class AgUiMessage(_AgUi):
@@ -82,7 +83,7 @@ class AgUiAnswer(_AgUi):
 class AgUiResume(_AgUi):
     """An answer to what an earlier run asked; `cancelled` is a no."""
 
-    interruptId: str  # noqa: N815 - as the protocol has it
+    interrupt_id: str
     status: Literal["resolved", "cancelled"]
     payload: bool | AgUiAnswer | None = None
 
@@ -90,10 +91,10 @@ class AgUiResume(_AgUi):
 class AgUiInput(_AgUi):
     """A run as front ends of the AG-UI protocol ask for it (`RunAgentInput`)."""
 
-    threadId: Annotated[  # noqa: N815 - as the protocol has it
-        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    ] = Field(description="The session; a new one where there is none of that id.")
-    runId: Annotated[str, Field(min_length=1, max_length=200)]  # noqa: N815 - so too
+    thread_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = Field(
+        description="The session; a new one where there is none of that id."
+    )
+    run_id: Annotated[str, Field(min_length=1, max_length=200)]
     messages: list[AgUiMessage] = Field(
         description="The conversation; what the user said last is taken."
     )

@@ -137,11 +137,11 @@ class Routes:
         body = await self._body(request, bodies.AgUiInput)
         tenant = _tenant(request)
         self._require_room(tenant)
-        started = await self._started(body.threadId)
+        started = await self._started(body.thread_id)
         if started is not None and not _sees(tenant, started):
             raise Problem(404, "there is no such session")
         made = metadata_of(started) if started is not None else {"protocol": "ag-ui"}
-        opening = Opening(body.threadId, tenant_of(started) if started else tenant, made, started)
+        opening = Opening(body.thread_id, tenant_of(started) if started else tenant, made, started)
         talk = await ag_ui.begin(self._supervisor, body, opening)
         return self._stream(tenant, ag_ui.follow_run(self._supervisor, talk))
 

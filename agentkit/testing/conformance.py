@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,19 @@ from agentkit.errors import FileError, SandboxError, SandboxGone
 from agentkit.sandbox import Sandbox, SandboxProvider, Shell
 
 __all__ = ["SandboxConformance"]
+
+
+@asynccontextmanager
+async def _file_after(event: anyio.Event, sandbox: Sandbox, path: str) -> AsyncGenerator[None]:
+    """For a command inside that goes on when the file is there: it is written once the event is."""
+
+    async def write() -> None:
+        await event.wait()
+        await sandbox.write_file(path, b"")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(write)
+        yield
 
 
 class SandboxConformance:
@@ -95,12 +108,7 @@ class SandboxConformance:
             if anyio.current_time() - began > 1.2 * limit:
                 spoke_long_enough.set()
 
-        async def silence() -> None:
-            await spoke_long_enough.wait()
-            await sandbox.write_file("silence", b"")
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(silence)
+        async with _file_after(spoke_long_enough, sandbox, "silence"):
             command = "while [ ! -e silence ]; do echo x; sleep 0.02; done; sleep 1000"
             result = await shell.run(command, timeout=60, idle_timeout=limit, on_output=heard)
             assert result.ended == "idle"
@@ -112,10 +120,10 @@ class SandboxConformance:
         """What a command has said by then counts, though it is read too late."""
 
         def held_up(data: bytes) -> None:
-            time.sleep(0 if b"2" in data else 1)
+            time.sleep(0 if b"2" in data else 2.5)
 
         command = "echo 1; sleep 0.1; echo 2; exit 3"
-        for limits in ((0.8, None), (60, 0.8)):
+        for limits in ((2, None), (60, 2)):
             result = await shell.run(
                 command, timeout=limits[0], idle_timeout=limits[1], on_output=held_up
             )
@@ -143,12 +151,7 @@ class SandboxConformance:
             pieces.append(data)
             heard.set()
 
-        async def go_on() -> None:
-            await heard.wait()
-            await sandbox.write_file("go", b"")
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(go_on)
+        async with _file_after(heard, sandbox, "go"):
             command = "echo a; while [ ! -e go ]; do sleep 0.01; done; echo b"
             assert (await shell.run(command, timeout=60, on_output=take)).ended == "exit"
         assert pieces == [b"a\n", b"b\n"]
